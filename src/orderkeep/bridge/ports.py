@@ -102,5 +102,3 @@ class Mes(Protocol):
             MesUnavailable: no usable answer; says nothing about the job.
         """
         ...
-
-

@@ -1,0 +1,428 @@
+"""Every table, with the promise each constraint carries."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from orderkeep.adapters.sql.types import ExactDecimal, UtcDateTime
+
+metadata = MetaData()
+# SQLite numbers rows by itself only in a column typed exactly INTEGER.
+_RowId = BigInteger().with_variant(Integer, "sqlite")
+
+# --- orders -----------------------------------------------------------------------------------
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("n", _RowId, primary_key=True, autoincrement=False),  # order_no(n), gapless
+    Column("version", Integer, nullable=False),  # = seq of the last event
+    Column("partner_id", String(32), ForeignKey("partners.id")),
+    Column("channel", String(32), nullable=False),
+    Column("client_ref", String(200)),
+    Column("body_sha256", String(64)),
+    Column("stage", String(32), nullable=False),
+    Column("stage_since", UtcDateTime, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("changed_at", UtcDateTime, nullable=False),
+    Column("priority", SmallInteger, nullable=False),
+    Column("due_at", UtcDateTime),
+    Column("due_owner", String(32)),
+    Column("timer_at", UtcDateTime),
+    Column("risk", String(16), nullable=False),
+    Column("promise_at", UtcDateTime),
+    Column("summary", Text, nullable=False),
+    Column("pieces", Integer, nullable=False),
+    Column("price_state", String(16), nullable=False),
+    Column("price_total", ExactDecimal),
+    Column("price_currency", String(3)),
+    Column("hold_reason", Text),
+    Column("hold_until", UtcDateTime),
+    Column("claim_operator", String(64)),
+    Column("claim_until", UtcDateTime),
+    Column("work_order_ref", String(64)),
+    Column("mes_state", String(16)),
+    Column("needs_person", String(16)),
+    Column("is_open", Boolean, nullable=False),
+    Column("is_claimable", Boolean, nullable=False),
+    # The client's own number means one order for ever (NULLs, the office's drafts, do not clash).
+    UniqueConstraint("partner_id", "client_ref", name="uq_orders_client_ref"),
+)
+# One index per list that is offered; the partial ones stay small however many orders are closed.
+Index(
+    "ix_orders_stage",
+    orders.c.stage,
+    orders.c.priority,
+    orders.c.due_at,
+    orders.c.n,
+    sqlite_where=text("is_open"),
+    postgresql_where=text("is_open"),
+)
+Index(
+    "ix_orders_open",
+    orders.c.priority,
+    orders.c.due_at,
+    orders.c.n,
+    sqlite_where=text("is_open"),
+    postgresql_where=text("is_open"),
+)
+Index(
+    "ix_orders_claimable",
+    orders.c.priority,
+    orders.c.due_at,
+    orders.c.n,
+    sqlite_where=text("is_claimable"),
+    postgresql_where=text("is_claimable"),
+)
+Index(
+    "ix_orders_operator",
+    orders.c.claim_operator,
+    orders.c.priority,
+    orders.c.due_at,
+    orders.c.n,
+    sqlite_where=text("claim_operator IS NOT NULL AND is_open"),
+    postgresql_where=text("claim_operator IS NOT NULL AND is_open"),
+)
+Index(
+    "ix_orders_held",
+    orders.c.hold_until,
+    orders.c.n,
+    sqlite_where=text("hold_until IS NOT NULL AND is_open"),
+    postgresql_where=text("hold_until IS NOT NULL AND is_open"),
+)
+Index(
+    "ix_orders_risk",
+    orders.c.risk,
+    orders.c.priority,
+    orders.c.due_at,
+    orders.c.n,
+    sqlite_where=text("risk <> 'ok' AND is_open"),
+    postgresql_where=text("risk <> 'ok' AND is_open"),
+)
+Index(
+    "ix_orders_person",
+    orders.c.needs_person,
+    orders.c.priority,
+    orders.c.due_at,
+    orders.c.n,
+    sqlite_where=text("needs_person IS NOT NULL"),
+    postgresql_where=text("needs_person IS NOT NULL"),
+)
+Index(
+    "ix_orders_timer",
+    orders.c.timer_at,
+    sqlite_where=text("timer_at IS NOT NULL"),
+    postgresql_where=text("timer_at IS NOT NULL"),
+)
+Index(
+    "ix_orders_done",
+    orders.c.stage,
+    orders.c.stage_since.desc(),
+    orders.c.n,
+    sqlite_where=text("NOT is_open"),
+    postgresql_where=text("NOT is_open"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("position", _RowId, primary_key=True),  # commit order on SQLite: the pull feed's cursor
+    Column("order_n", BigInteger, ForeignKey("orders.n"), nullable=False),
+    Column("seq", Integer, nullable=False),  # 1, 2, 3 … without a gap
+    Column("partner_id", String(32)),
+    Column("kind", String(40), nullable=False),
+    Column("schema_version", SmallInteger, nullable=False),
+    Column("stage", String(32), nullable=False),  # the stage it led to
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor_kind", String(16), nullable=False),
+    Column("actor_id", String(64), nullable=False),
+    Column("actor_role", String(16)),
+    Column("command", String(64), nullable=False),
+    Column("source", String(32), nullable=False),
+    Column("trace_id", String(32), nullable=False),
+    Column("data", Text, nullable=False),  # JSON, see orders/events.py
+    UniqueConstraint("order_n", "seq", name="uq_events_seq"),
+)
+Index(
+    "ix_events_partner",
+    events.c.partner_id,
+    events.c.position,
+    sqlite_where=text("partner_id IS NOT NULL"),
+    postgresql_where=text("partner_id IS NOT NULL"),
+)
+
+# The acknowledged body, canonical; the only place with the client's personal data.
+submissions = Table(
+    "submissions",
+    metadata,
+    Column("order_n", _RowId, ForeignKey("orders.n"), primary_key=True, autoincrement=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
+# One key, one order, for ever: also when the key was a second one for the same client_ref.
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("partner_id", String(32), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("body_sha256", String(64), nullable=False),
+    Column("order_n", BigInteger, ForeignKey("orders.n"), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# ``name``: ``orders`` = the last n given out; ``stage:SUBMITTED`` … = orders in that stage now.
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+# --- delivery ---------------------------------------------------------------------------------
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("row", _RowId, primary_key=True),
+    Column("id", String(36), nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("schema_version", SmallInteger, nullable=False),
+    Column("order_key", String(64), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("trace_id", String(32), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("lease_token", Integer, nullable=False, server_default="0"),
+    Column("leased_until", UtcDateTime),
+    Column("sent_at", UtcDateTime),
+)
+Index(
+    "ix_outbox_unsent",
+    outbox.c.order_key,
+    outbox.c.row,
+    sqlite_where=text("sent_at IS NULL"),
+    postgresql_where=text("sent_at IS NULL"),
+)
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("row", _RowId, primary_key=True),
+    Column("consumer", String(32), nullable=False),
+    Column("message_id", String(200), nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("schema_version", SmallInteger, nullable=False),
+    Column("order_key", String(64), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("trace_id", String(32), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("next_at", UtcDateTime, nullable=False),
+    Column("handled_at", UtcDateTime),
+    Column("dead_at", UtcDateTime),
+    Column("why", Text),
+    # Kept for ever: a replay next year must still be recognised.
+    UniqueConstraint("consumer", "message_id", name="uq_inbox_message"),
+)
+Index(
+    "ix_inbox_due",
+    inbox.c.consumer,
+    inbox.c.order_key,
+    inbox.c.row,
+    sqlite_where=text("handled_at IS NULL AND dead_at IS NULL"),
+    postgresql_where=text("handled_at IS NULL AND dead_at IS NULL"),
+)
+
+# What could not be taken as an order or message: kept with its reason, never dropped.
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("row", _RowId, primary_key=True),
+    Column("consumer", String(32), nullable=False),
+    Column("message_id", String(200)),
+    Column("at", UtcDateTime, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("settled_at", UtcDateTime),
+)
+
+# A work order's way to a foreign system; the order's events say the same, in the same commit.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("row", _RowId, primary_key=True),
+    Column("destination", String(32), nullable=False),
+    Column("reference", String(64), nullable=False),
+    Column("order_n", BigInteger, ForeignKey("orders.n"), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("next_at", UtcDateTime),  # when the bridge has something to do with it
+    Column("absent_seen", Integer, nullable=False, server_default="0"),
+    Column("last_sent_at", UtcDateTime),
+    Column("holder", String(64)),  # who is sending; taken over only when proven gone
+    Column("lease_token", Integer, nullable=False, server_default="0"),
+    Column("recall_wanted", Boolean, nullable=False, server_default=text("false")),
+    Column("mes_id", String(200)),
+    Column("detail", Text),
+    UniqueConstraint("destination", "reference", name="uq_deliveries_reference"),
+)
+Index(
+    "ix_deliveries_due",
+    deliveries.c.destination,
+    deliveries.c.next_at,
+    sqlite_where=text("next_at IS NOT NULL"),
+    postgresql_where=text("next_at IS NOT NULL"),
+)
+Index("ix_deliveries_order", deliveries.c.order_n)
+
+# --- quoting ----------------------------------------------------------------------------------
+
+price_jobs = Table(
+    "price_jobs",
+    metadata,
+    Column("row", _RowId, primary_key=True),
+    Column("order_n", BigInteger, ForeignKey("orders.n"), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("state", String(16), nullable=False),  # queued running done cancelled
+    Column("at", UtcDateTime, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("leased_until", UtcDateTime),
+    Column("lease_token", Integer, nullable=False, server_default="0"),
+    UniqueConstraint("order_n", "version", name="uq_price_jobs_version"),
+)
+Index(
+    "ix_price_jobs_waiting",
+    price_jobs.c.row,
+    sqlite_where=text("state IN ('queued','running')"),
+    postgresql_where=text("state IN ('queued','running')"),
+)
+
+measurements = Table(
+    "measurements",
+    metadata,
+    Column("file_sha256", String(64), primary_key=True),
+    Column("unit", String(4), primary_key=True),
+    Column("kernel_version", String(32), primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("data", Text, nullable=False),
+)
+
+# --- the built-in workshop floor ----------------------------------------------------------------
+
+floor_work_orders = Table(
+    "floor_work_orders",
+    metadata,
+    Column("row", _RowId, primary_key=True),
+    Column("reference", String(64), nullable=False, unique=True),  # at most one effect each
+    Column("order_no", String(32), nullable=False),
+    Column("body_sha256", String(64), nullable=False),
+    Column("positions", Text, nullable=False),
+    Column("promise_at", UtcDateTime),
+    Column("status", String(16), nullable=False),
+    Column("status_since", UtcDateTime, nullable=False),
+    Column("seq", Integer, nullable=False),  # of its messages, gapless
+    Column("operator", String(64)),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+Index("ix_floor_order", floor_work_orders.c.order_no)
+
+# --- files --------------------------------------------------------------------------------------
+
+files = Table(
+    "files",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("partner_id", String(32), ForeignKey("partners.id")),  # NULL: uploaded in the office
+    Column("uploaded_by", String(64), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+)
+Index("ix_files_sha256", files.c.sha256)
+
+# --- access -------------------------------------------------------------------------------------
+
+partners = Table(
+    "partners",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("name", String(200), nullable=False, unique=True),
+    Column("auto_approve_below", ExactDecimal),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("disabled_at", UtcDateTime),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("partner_id", String(32), ForeignKey("partners.id"), nullable=False),
+    Column("key_sha256", String(64), nullable=False, unique=True),  # the key itself is never kept
+    Column("hint", String(12), nullable=False),  # its first characters, to tell keys apart
+    Column("rate", Integer, nullable=False),
+    Column("per_seconds", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("revoked_at", UtcDateTime),
+)
+
+people = Table(
+    "people",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("login", String(64), nullable=False, unique=True),
+    Column("name", String(200), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("password_hash", String(200), nullable=False),
+    Column("locale", String(5), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("disabled_at", UtcDateTime),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("token_sha256", String(64), primary_key=True),
+    Column("person_id", String(32), ForeignKey("people.id"), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+)
+
+saved_views = Table(
+    "saved_views",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("person_id", String(32), ForeignKey("people.id"), nullable=False),
+    Column("name", String(80), nullable=False),
+    Column("query", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    UniqueConstraint("person_id", "name", name="uq_saved_views_name"),
+)
+
+# What people did that is not an order's event: sign-ins, keys, rights.
+audit = Table(
+    "audit",
+    metadata,
+    Column("row", _RowId, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", String(80), nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("subject", String(200), nullable=False),
+    Column("detail", Text),
+)

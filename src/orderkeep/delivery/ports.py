@@ -1,0 +1,88 @@
+"""What delivery asks of the store and of what carries envelopes."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+import msgspec
+
+from orderkeep.delivery.envelope import Envelope
+
+
+class Leased(msgspec.Struct, frozen=True):
+    """A row held until an instant; ``token`` grows with every lease of the row."""
+
+    row: int
+    token: int
+    envelope: Envelope
+
+
+class Received(msgspec.Struct, frozen=True):
+    """An envelope in the inbox of one consumer; ``attempts`` counts tries before this one."""
+
+    row: int
+    consumer: str
+    attempts: int
+    envelope: Envelope
+
+
+class OutboxStore(Protocol):
+    """Envelopes saved with the change they announce."""
+
+    def post(self, envelopes: Sequence[Envelope]) -> None:
+        """Save envelopes in this unit of work, after all saved before."""
+        ...
+
+    def lease(self, now: datetime, lease_ends: datetime, limit: int) -> Sequence[Leased]:
+        """Hold up to ``limit`` unsent rows, oldest first; only the first unsent row of an order key.
+
+        Rows held by a lease that has not ended are left out.
+        """
+        ...
+
+    def sent(self, rows: Sequence[Leased], now: datetime) -> int:
+        """Mark rows as carried; returns how many still had the given token."""
+        ...
+
+    def put_back(self, rows: Sequence[Leased], due: datetime) -> None:
+        """End leases early: the transport was away, so no attempt is counted."""
+        ...
+
+
+class InboxStore(Protocol):
+    """Envelopes kept by their receiver before anything is done with them."""
+
+    def receive(self, consumer: str, envelopes: Sequence[Envelope], now: datetime) -> int:
+        """Keep envelopes not kept before; returns how many were new.
+
+        A known id with another body is set aside in quarantine, never dropped.
+        """
+        ...
+
+    def due(self, consumer: str, now: datetime, limit: int) -> Sequence[Received]:
+        """Unhandled rows whose turn it is, oldest first; only the first unhandled of an order key."""
+        ...
+
+    def handled(self, row: int, now: datetime) -> None:
+        """The effect is in this unit of work; the row is done."""
+        ...
+
+    def retry(self, row: int, due: datetime, why: str) -> None:
+        """The try failed; try again at ``due``."""
+        ...
+
+    def park(self, row: int, now: datetime, why: str) -> None:
+        """Make it a dead letter with its reason; later envelopes of the order may pass."""
+        ...
+
+
+class Transport(Protocol):
+    """What carries envelopes."""
+
+    async def publish(self, envelopes: Sequence[Envelope]) -> Sequence[bool]:
+        """Carry envelopes; True means every receiver of that one has it on disk.
+
+        Raises:
+            TransportAway: nothing can be carried now.
+        """
+        ...

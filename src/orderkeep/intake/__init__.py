@@ -1,0 +1,1 @@
+"""Accepting a submission once and answering with a receipt, for HTTP and existing queues alike."""

@@ -1,0 +1,59 @@
+"""What intake asks of the store: one hot path, so that many submissions share a commit."""
+
+from datetime import datetime
+from typing import Protocol
+
+import msgspec
+
+from orderkeep.kernel.errors import Refused
+from orderkeep.kernel.ids import OrderNo, PartnerId
+from orderkeep.orders.events import Cause, OrderSubmitted
+
+
+class Submission(msgspec.Struct, frozen=True):
+    """A checked submission, ready to be kept.
+
+    ``body`` is canonical JSON (sorted keys, no blanks, no nulls) and ``body_sha256`` its hash in
+    hex. ``event`` is the first event of the order; ``envelope_id`` names its announcement.
+    """
+
+    partner_id: PartnerId
+    client_ref: str
+    key: str
+    body: bytes
+    body_sha256: str
+    event: OrderSubmitted
+    cause: Cause
+    envelope_id: str
+    at: datetime
+
+
+class Acceptance(msgspec.Struct, frozen=True):
+    """The proof that a submission is stored; ``replayed`` when it had been stored before."""
+
+    order_no: OrderNo
+    client_ref: str
+    accepted_at: datetime
+    replayed: bool
+
+
+class KeyReused(Refused):
+    """The idempotency key has already been used with another body."""
+
+
+class ClientRefTaken(Refused):
+    """The client's number belongs to an order with another body; ``facts["order_no"]`` names it."""
+
+
+class AcceptLane(Protocol):
+    """Keeps submissions: order, event, outbox, idempotency row and counters in one transaction."""
+
+    async def accept(self, submission: Submission) -> Acceptance:
+        """Keep a submission once; returning means it is on disk.
+
+        Raises:
+            KeyReused, ClientRefTaken: nothing was stored.
+            StoreBusy: nothing was stored; try again later.
+            CommitOutcomeUnknown: send it again with the same key.
+        """
+        ...

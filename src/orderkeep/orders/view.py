@@ -1,0 +1,130 @@
+"""The board's row: everything a list shows, computed when the order changes, never when read."""
+
+from datetime import datetime
+
+import msgspec
+
+from orderkeep.kernel.ids import OrderNo, PartnerId
+from orderkeep.orders.order import (
+    FINAL,
+    Order,
+    Stage,
+)
+from orderkeep.orders.policy import Policy
+from orderkeep.orders.timers import due, timer
+
+
+class BoardRow(msgspec.Struct, frozen=True):
+    """An order as lists show it. Instants are UTC; empty is None."""
+
+    order_no: OrderNo
+    version: int
+    partner_id: PartnerId | None
+    channel: str
+    client_ref: str | None
+    body_sha256: str | None
+    stage: Stage
+    stage_since: datetime
+    created_at: datetime
+    changed_at: datetime
+    priority: int
+    due_at: datetime | None
+    due_owner: str | None
+    """Who owes the next step: ``engine seller client operator head support carrier``."""
+    timer_at: datetime | None
+    risk: str
+    promise_at: datetime | None
+    summary: str
+    """What is made, in a few words: material, quantity, engraving or not."""
+    pieces: int
+    price_state: str
+    price_total: str | None
+    price_currency: str | None
+    hold_reason: str | None
+    hold_until: datetime | None
+    claim_operator: str | None
+    claim_until: datetime | None
+    work_order_ref: str | None
+    mes_state: str | None
+    needs_person: str | None
+    """``price cancel diverged uncertain rejected dead file`` when a person has to decide."""
+    is_open: bool
+    is_claimable: bool
+
+
+def board_row(order: Order, policy: Policy, changed_at: datetime) -> BoardRow:
+    """The row of an order as it is now."""
+    owed = due(order, policy)
+    work = order.work_order
+    return BoardRow(
+        order_no=order.no,
+        version=order.version,
+        partner_id=order.partner_id,
+        channel=order.channel,
+        client_ref=order.client_ref,
+        body_sha256=order.body_sha256,
+        stage=order.stage,
+        stage_since=order.stage_since,
+        created_at=order.created_at,
+        changed_at=changed_at,
+        priority=order.priority,
+        due_at=owed.at if owed else None,
+        due_owner=owed.owner if owed else None,
+        timer_at=timer(order, policy),
+        risk=order.risk,
+        promise_at=order.promise_at,
+        summary=summary(order),
+        pieces=sum(position.quantity for position in order.positions),
+        price_state=order.price.state,
+        price_total=str(order.price.total.amount) if order.price.total else None,
+        price_currency=order.price.total.currency if order.price.total else None,
+        hold_reason=order.hold.reason if order.hold else None,
+        hold_until=order.hold.until if order.hold else None,
+        claim_operator=order.claim.operator if order.claim else None,
+        claim_until=order.claim.until if order.claim else None,
+        work_order_ref=work.reference if work else None,
+        mes_state=work.delivered if work else None,
+        needs_person=needs_person(order),
+        is_open=order.stage not in FINAL,
+        is_claimable=is_claimable(order),
+    )
+
+
+def is_claimable(order: Order) -> bool:
+    """Whether an operator may take it: approved, at the MES, not held, free, not to be cancelled."""
+    work = order.work_order
+    return (
+        order.stage is Stage.MANUFACTURING_APPROVED
+        and order.hold is None
+        and order.claim is None
+        and order.cancel_request is None
+        and work is not None
+        and work.delivered in {"confirmed", "received", "applied"}
+    )
+
+
+def needs_person(order: Order) -> str | None:
+    """Which decision waits for a person, the gravest first."""
+    if order.stage in FINAL:
+        return None
+    if order.diverged:
+        return "diverged"
+    if order.work_order and order.work_order.delivered in {"uncertain", "rejected", "dead"}:
+        return str(order.work_order.delivered)
+    if order.cancel_request and order.cancel_request.refused:
+        return "cancel"
+    if order.file_rejected:
+        return "file"
+    if order.price.state in {"manual", "failed"}:
+        return "price"
+    return None
+
+
+def summary(order: Order) -> str:
+    """What is made: ``au585_yellow × 2, SKU-1 × 1``; at most three lines and a count of the rest."""
+    parts = [
+        f"{position.sku or position.material} × {position.quantity}"
+        for position in order.positions[:3]
+    ]
+    more = len(order.positions) - len(parts)
+    return ", ".join(parts) + (f" +{more}" if more > 0 else "")
