@@ -1,0 +1,91 @@
+# orderkeep: every command a person needs. `make` alone lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+PORT ?= 8080
+OFFICE_PORT ?= 8081
+# How many tests run side by side, and which: make test TESTS=tests/unit WORKERS=1
+WORKERS ?= $(shell scripts/cpus)
+TESTS ?= tests
+ROWS ?= 100000,1000000,5000000
+
+##@ For everyone
+
+.PHONY: run
+run: ## set everything up and start orderkeep with a month of practice orders (PORT, OFFICE_PORT)
+	@scripts/setup run
+	@exec .venv/bin/python -m orderkeep.practice.demo --port $(PORT) --office-port $(OFFICE_PORT)
+
+.PHONY: test
+test: ## set everything up and run every test (TESTS, WORKERS)
+	@scripts/setup web
+	@cd web && npm run --silent test
+	@chromium="$$(scripts/ensure-chromium)"; ORDERKEEP_CHROMIUM="$$chromium" \
+		.venv/bin/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
+
+.PHONY: help
+help: ## list these commands
+	@awk 'BEGIN {FS = ":.*## "} \
+		/^##@/ {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+
+##@ While you work
+
+.PHONY: setup
+setup: ## everything `run` and `test` need, and nothing more
+	@scripts/setup web
+
+.PHONY: check
+check: ## style, types, imports that point down, the same for the web application, snippets of the docs
+	@scripts/setup web
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy src tests
+	.venv/bin/lint-imports --no-logo
+	cd web && npm run --silent check
+	.venv/bin/python -m pytest --quiet tests/unit/test_tidy.py tests/acceptance/test_docs.py
+
+.PHONY: format
+format: ## let ruff place every comma
+	@scripts/setup dev
+	.venv/bin/ruff check --fix-only .
+	.venv/bin/ruff format .
+
+.PHONY: lock
+lock: ## lock the newest allowed packages' versions and hashes (UPGRADE=1 to move locked ones)
+	@scripts/setup dev
+	@scripts/lock
+
+.PHONY: clean
+clean: ## remove what was built; orders in var/ stay
+	rm -rf .venv .cache web/node_modules web/dist src/orderkeep/http/static
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+##@ Proofs that take longer
+
+.PHONY: bench
+bench: ## measure this machine: ratios of accept and board (ROWS)
+	@scripts/setup run
+	.venv/bin/orderkeep bench accept --json
+	.venv/bin/orderkeep bench board --rows $(ROWS) --json
+
+.PHONY: faults
+faults: ## kill the process at every failpoint of the road and look for what was lost
+	@scripts/setup dev
+	.venv/bin/python -m pytest -n $(WORKERS) --dist worksteal tests/acceptance -k "kill or fault"
+
+.PHONY: fuzz
+fuzz: ## throw hostile requests at every operation
+	@scripts/setup dev
+	.venv/bin/python -m pytest -n $(WORKERS) --dist worksteal tests/acceptance -k "schemathesis or hostile"
+
+.PHONY: shots
+shots: ## photograph every screen in a real browser into var/shots
+	@scripts/setup web
+	@chromium="$$(scripts/ensure-chromium)"; ORDERKEEP_CHROMIUM="$$chromium" \
+		.venv/bin/python -m orderkeep.practice.shots
