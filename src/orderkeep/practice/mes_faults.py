@@ -6,8 +6,8 @@ the answer instead of doing the work, ``-after`` once it is done; without either
 """
 
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Annotated, Any, Literal
 
@@ -145,7 +145,7 @@ class FaultPlan:
         self._seen = [0] * len(faults)
         self._struck = [0] * len(faults)
         # One generator per fault: adding a fault does not change when the others strike.
-        self._dice = [random.Random(f"{seed}:{n}") for n in range(len(faults))]  # noqa: S311
+        self._dice = [random.Random(f"{seed}:{n}") for n in range(len(faults))]
 
     def choose(self, op: str, reference: str | None) -> Mischief:
         """Delays add up; of the faults that spoil the answer the first one counts."""
@@ -172,13 +172,47 @@ class FaultPlan:
 
 
 def spoil(fault: Fault, honest: Answer, stranger_id: str) -> Answer:
-    """The answer a fault makes of an honest one."""
-    return msgspec_free_replace(_spoilt(fault, honest, stranger_id), honest, fault)
+    """The answer a fault makes of an honest one; ``stranger_id`` is a job's id, not this one's."""
+    spoilt = _LIES[fault.kind](honest, stranger_id) if fault.kind in _LIES else _FACES[fault.kind]
+    return replace(spoilt, mes_id=honest.mes_id, fault=fault.name)
 
 
-def msgspec_free_replace(spoilt: Answer, honest: Answer, fault: Fault) -> Answer:
-    raise NotImplementedError
+_ERROR = b'{"error": "something broke"}'
+_PAGE = b"<!doctype html><title>MES</title><p>Please sign in to go on.</p>"
+_FACES: Mapping[str, Answer] = {
+    "500": Answer(500, _ERROR),
+    "502": Answer(502, _PAGE, "text/html"),
+    "503": Answer(503, _ERROR),
+    "hang": Answer(0, manner=Manner.HANG),
+    "reset": Answer(0, manner=Manner.RESET),
+    "garbage": Answer(0, bytes(range(256)), manner=Manner.GARBAGE),
+    "bad-json": Answer(201, b'{"id": "M-0000'),
+    "html": Answer(200, _PAGE, "text/html"),
+    "redirect": Answer(302, headers=(("Location", "/api/elsewhere"),)),
+    "huge": Answer(201, b'{"filler": "' + b"x" * (3 << 20) + b'"}'),
+}
 
 
-def _spoilt(fault: Fault, honest: Answer, stranger_id: str) -> Answer:
-    raise NotImplementedError
+def busy(status: int, retry_after_seconds: int) -> Answer:
+    """No room, with the time to come back."""
+    headers = (("Retry-After", str(retry_after_seconds)),)
+    return Answer(status, b'{"error": "no room"}', headers=headers, fault="busy-before")
+
+
+def _with(honest: Answer, **changes: str | None) -> Answer:
+    """The same answer with members of every job in it changed; None takes a member away."""
+    told = msgspec.json.decode(honest.body, type=dict[str, Any])
+    jobs = told.get("items", [told])
+    for job in jobs:
+        job.update(changes)
+        for name in [name for name, value in job.items() if value is None]:
+            del job[name]
+    return replace(honest, body=msgspec.json.encode(told))
+
+
+_LIES: Mapping[str, Callable[[Answer, str], Answer]] = {
+    "truncated": lambda honest, _: replace(honest, manner=Manner.TRUNCATED),
+    "wrong-id": lambda honest, stranger_id: _with(honest, id=stranger_id),
+    "wrong-ref": lambda honest, _: _with(honest, ref="OK-999999"),
+    "no-id": lambda honest, _: _with(honest, id=None),
+}
