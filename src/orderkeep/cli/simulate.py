@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from orderkeep.kernel.errors import OrderkeepError
-from orderkeep.practice.mes import Behaviour, BehaviourRefused, changed
+from orderkeep.practice.mes_desk import Behaviour, BehaviourRefused, changed
 from orderkeep.practice.mes_faults import KINDS
 from orderkeep.practice.mes_server import run_practice_mes
 
@@ -27,6 +27,7 @@ def simulate() -> None:
 
 @app.command("mes")
 def simulate_mes(
+    *,
     port: Annotated[int, typer.Option(envvar=_ENV + "PORT", help="0 takes a free one.")] = 0,
     journal: Annotated[
         Path, typer.Option(envvar=_ENV + "JOURNAL", help="Kept and read again at the next start.")

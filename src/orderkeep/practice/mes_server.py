@@ -17,7 +17,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import httptools
 
 from orderkeep.kernel.clock import SystemClock
-from orderkeep.practice.mes import Behaviour, PracticeMes, Request
+from orderkeep.practice.mes import PracticeMes
+from orderkeep.practice.mes_calls import Request
+from orderkeep.practice.mes_desk import Behaviour
 from orderkeep.practice.mes_faults import Answer, Manner
 from orderkeep.practice.mes_journal import Journal, JournalFailed
 
