@@ -11,6 +11,7 @@ OFFICE_PORT ?= 8081
 # How many tests run side by side, and which: make test TESTS=tests/unit WORKERS=1
 WORKERS ?= $(shell scripts/cpus)
 TESTS ?= tests
+PYTEST = -n $(WORKERS) --dist worksteal
 ROWS ?= 100000,1000000,5000000
 
 ##@ For everyone
@@ -24,8 +25,7 @@ run: ## set everything up and start orderkeep with a month of practice orders (P
 test: ## set everything up and run every test (TESTS, WORKERS)
 	@scripts/setup web
 	@cd web && npm run --silent test
-	@chromium="$$(scripts/ensure-chromium)"; ORDERKEEP_CHROMIUM="$$chromium" \
-		.venv/bin/python -m pytest -n $(WORKERS) --dist worksteal $(TESTS)
+	@scripts/with-browser .venv/bin/python -m pytest $(PYTEST) $(TESTS)
 
 .PHONY: help
 help: ## list these commands
@@ -77,15 +77,14 @@ bench: ## measure this machine: ratios of accept and board (ROWS)
 .PHONY: faults
 faults: ## kill the process at every failpoint of the road and look for what was lost
 	@scripts/setup dev
-	.venv/bin/python -m pytest -n $(WORKERS) --dist worksteal tests/acceptance -k "kill or fault"
+	.venv/bin/python -m pytest $(PYTEST) tests/acceptance -k "kill or fault"
 
 .PHONY: fuzz
 fuzz: ## throw hostile requests at every operation
 	@scripts/setup dev
-	.venv/bin/python -m pytest -n $(WORKERS) --dist worksteal tests/acceptance -k "schemathesis or hostile"
+	.venv/bin/python -m pytest $(PYTEST) tests/acceptance -k "schemathesis or hostile"
 
 .PHONY: shots
 shots: ## photograph every screen in a real browser into var/shots
 	@scripts/setup web
-	@chromium="$$(scripts/ensure-chromium)"; ORDERKEEP_CHROMIUM="$$chromium" \
-		.venv/bin/python -m orderkeep.practice.shots
+	@scripts/with-browser .venv/bin/python -m orderkeep.practice.shots

@@ -192,7 +192,7 @@ def _is_clock_or_dice(name: str) -> bool:
 
 
 def _committed() -> list[Path]:
-    """The files git keeps or would keep, as text; lock files name only hashes and are left out."""
+    """The files git keeps or would keep, without npm's lock, which has a check of its own."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     paths = [ROOT / name for name in listed.split("\0") if name]
