@@ -29,7 +29,7 @@ TURN = np.ascontiguousarray(np.linalg.qr(TURN.T)[0].T)
 
 
 @njit(cache=True, inline="always")
-def _mix(x: int) -> int:
+def _mix(x: np.uint64) -> np.uint64:
     """The finalizer of splitmix64 (Steele, Lea and Flood, OOPSLA 2014)."""
     x = (x ^ (x >> _S1)) * _M1
     x = (x ^ (x >> _S2)) * _M2
@@ -37,12 +37,12 @@ def _mix(x: int) -> int:
 
 
 @njit(cache=True, inline="always")
-def _corner_hash(x: int, y: int, z: int, key: Words) -> int:
+def _corner_hash(x: np.uint64, y: np.uint64, z: np.uint64, key: Words) -> np.uint64:
     return _mix(_mix(_mix(x ^ key[0]) ^ y ^ key[1]) ^ z ^ key[2])
 
 
 @njit(cache=True, inline="always")
-def _add_edge(a: int, b: int, key: Words, sums: Words) -> None:
+def _add_edge(a: np.uint64, b: np.uint64, key: Words, sums: Words) -> None:
     """Add an edge walked from a to b: the way back cancels it, a second pass does not."""
     if a < b:
         edge = _mix(_mix(a ^ key[3]) ^ b)
@@ -127,7 +127,7 @@ def scan_snapped(
 @njit(cache=True, inline="always")
 def _snapped_hash(
     corners: Floats, n: int, at: int, origin: Floats, per_unit: float, offset: Floats, key: Words
-) -> int:
+) -> np.uint64:
     x = np.uint64(np.int64(np.floor((corners[n, at] - origin[0]) * per_unit + offset[0])))
     y = np.uint64(np.int64(np.floor((corners[n, at + 1] - origin[1]) * per_unit + offset[1])))
     z = np.uint64(np.int64(np.floor((corners[n, at + 2] - origin[2]) * per_unit + offset[2])))
@@ -213,48 +213,61 @@ def shoot(
 
 
 @njit(cache=True)
+def _gather(
+    at: int, z: NDArray[np.float32], before: NDArray[np.int32], heights: NDArray[np.float32]
+) -> int:
+    """The crossings of one ray, lowest first; returns how many, or -1 when there is no room."""
+    count = 0
+    while at >= 0:
+        if count == heights.shape[0]:
+            return -1
+        k = count
+        while k > 0 and abs(heights[k - 1]) > abs(z[at]):
+            heights[k] = heights[k - 1]
+            k -= 1
+        heights[k] = z[at]
+        count += 1
+        at = before[at]
+    return count
+
+
+@njit(cache=True)
+def _climb(heights: NDArray[np.float32], count: int, lengths: Floats) -> None:
+    winding = 0
+    for k in range(count):
+        if winding != 0:
+            passed = float(abs(heights[k])) - float(abs(heights[k - 1]))
+            lengths[0] += winding * passed
+            lengths[1] += max(winding - 1, 0) * passed
+            lengths[2] += max(-winding, 0) * passed
+        winding += 1 if heights[k] < 0.0 else -1
+    if winding != 0:
+        lengths[3] += 1.0
+
+
+@njit(cache=True)
 def wind(
-    last: NDArray[np.int32], z: NDArray[np.float32], before: NDArray[np.int32], most: int,
+    last: NDArray[np.int32],
+    z: NDArray[np.float32],
+    before: NDArray[np.int32],
+    heights: NDArray[np.float32],
     lengths: Floats,
-) -> int:  # fmt: skip
+) -> int:
     """Walk every ray and add up what it passed, in ``lengths``.
 
     The four: signed length; length counted more than once; length counted negatively; rays that
-    did not leave as often as they entered. Returns the rays that hit anything, or -1 when one has
-    more than ``most`` crossings.
+    did not leave as often as they entered. ``heights`` is room to work in. Returns the rays that
+    hit anything, or -1 when one has more crossings than there is room for.
     """
-    heights = np.empty(most, np.float32)
     hit = 0
     for row in range(last.shape[0]):
         for column in range(last.shape[1]):
-            at = last[row, column]
-            if at < 0:
-                continue
-            hit += 1
-            count = 0
-            while at >= 0:
-                if count == most:
+            if last[row, column] >= 0:
+                count = _gather(last[row, column], z, before, heights)
+                if count < 0:
                     return -1
-                k = count
-                height = z[at]
-                while k > 0 and abs(heights[k - 1]) > abs(height):
-                    heights[k] = heights[k - 1]
-                    k -= 1
-                heights[k] = height
-                count += 1
-                at = before[at]
-            winding = 0
-            for k in range(count):
-                if winding != 0:
-                    passed = float(abs(heights[k])) - float(abs(heights[k - 1]))
-                    lengths[0] += winding * passed
-                    if winding > 1:
-                        lengths[1] += (winding - 1) * passed
-                    elif winding < 0:
-                        lengths[2] -= winding * passed
-                winding += 1 if heights[k] < 0.0 else -1
-            if winding != 0:
-                lengths[3] += 1.0
+                _climb(heights, count, lengths)
+                hit += 1
     return hit
 
 

@@ -18,7 +18,14 @@ import numpy as np
 
 from orderkeep.quoting import kernels
 from orderkeep.quoting.kernels import Floats, Words
-from orderkeep.quoting.measurement import UNITS, Finding, Manual, Measurement, Outcome
+from orderkeep.quoting.measurement import (
+    UNITS,
+    Doubtful,
+    Finding,
+    Manual,
+    Measurement,
+    Outcome,
+)
 from orderkeep.quoting.stl import MAX_COORDINATE, Triangles, Unreadable, open_stl
 from orderkeep.quoting.union import United, unite
 
@@ -47,33 +54,20 @@ def measure(fd: int, unit: str, seed: bytes) -> Outcome:
     ``seed`` keys the edge sums: 32 bytes or more that nobody outside this process knows, or a
     file could be built whose open edges cancel.
     """
-    watch = _Watch()
     try:
-        model = open_stl(fd)
-        survey = watch.time("pass", lambda: _survey(model, _Seeds(seed)))
-        return _judge(model, survey, UNITS[unit], watch, _Seeds(seed))
+        job = _Job(open_stl(fd), UNITS[unit], _Seeds(seed))
+        job.survey = job.time("pass", lambda: _survey(job.model, job.seeds))
+        return _judge(job)
     except Unreadable as refusal:
-        verdict = "review" if refusal.verdict == "review" else "reject"
-        return Manual((refusal.finding,), verdict=verdict)
+        return Manual((refusal.finding,), verdict=refusal.verdict)
 
 
 class _Seeds:
     def __init__(self, seed: bytes) -> None:
         stream = hashlib.shake_256(seed).digest(32 + 8 * 3 * _SNAP_TRIES)
-        self.key: Words = np.frombuffer(stream[:32], np.uint64)
+        self.key: Words = np.frombuffer(stream[:32], np.uint64).copy()
         offsets = np.frombuffer(stream[32:], np.uint64).astype(np.float64) / 2.0**64
         self.offsets: Floats = offsets.reshape(_SNAP_TRIES, 3)
-
-
-@dataclass
-class _Watch:
-    timings: dict[str, float] = field(default_factory=dict)
-
-    def time(self, name: str, work: Callable[[], T]) -> T:
-        started = perf_counter()
-        result = work()
-        self.timings[name] = round(perf_counter() - started, 4)
-        return result
 
 
 @dataclass
@@ -91,6 +85,25 @@ class _Survey:
     even: bool
     oriented: bool
     closed: bool
+
+
+@dataclass
+class _Job:
+    """One file on its way to a measurement; ``scale`` is millimetres in a unit of the file."""
+
+    model: Triangles
+    scale: float
+    seeds: _Seeds
+    survey: _Survey = field(init=False)
+    warnings: list[Finding] = field(default_factory=list)
+    timings: dict[str, float] = field(default_factory=dict)
+    shells: int | None = None
+
+    def time(self, name: str, work: Callable[[], T]) -> T:
+        started = perf_counter()
+        result = work()
+        self.timings[name] = round(perf_counter() - started, 4)
+        return result
 
 
 def _survey(model: Triangles, seeds: _Seeds) -> _Survey:
@@ -128,72 +141,80 @@ def _weld(model: Triangles, survey: _Survey, seeds: _Seeds) -> None:
     survey.oriented = survey.oriented or bool((sums == 0).all(axis=1).any())
 
 
-def _judge(
-    model: Triangles, survey: _Survey, scale: float, watch: _Watch, seeds: _Seeds
-) -> Outcome:
-    if not (survey.closed and survey.oriented):
-        return Manual((_not_a_solid(survey),), measured=_report(survey, scale, None, watch))
+def _judge(job: _Job) -> Outcome:
+    volume = None
+    try:
+        _must_be_solid(job.survey)
+        volume = _volume(job)
+        _must_be_plausible(job, volume)
+        return _report(job, volume)
+    except Doubtful as doubt:
+        return Manual((doubt.finding,), measured=_report(job, volume))
+
+
+def _must_be_solid(survey: _Survey) -> None:
+    if not survey.closed:
+        raise Doubtful("open", "The surface has gaps, so it encloses no volume.")
+    if not survey.oriented:
+        message = "Some faces look inwards while their neighbours look outwards."
+        raise Doubtful("misoriented", message)
     if not survey.volume:
-        return _manual(survey, scale, watch, "no_volume", "The model encloses no volume.")
-    rays = watch.time("rays", lambda: _shoot(model, survey))
-    if isinstance(rays, Finding):
-        return Manual((rays,), measured=_report(survey, scale, None, watch))
-    if rays.doubled <= MAX_OVERLAP and rays.inverted <= MAX_OVERLAP:
-        volume = abs(survey.volume) * (1 - rays.doubled + rays.inverted)
-        return _plausible(survey, scale, watch, volume)
-    if rays.inverted > MAX_OVERLAP:
-        message = "A part of the model is turned inside out; it is not clear what is metal."
-        return _manual(survey, scale, watch, "inside_out_part", message)
-    union = watch.time("union", lambda: unite(model, survey.origin, seeds.key, survey.triangles))
-    if isinstance(union, Finding):
-        return Manual((union,), measured=_report(survey, scale, None, watch))
-    return _agreed(survey, rays, union, scale, watch)
+        raise Doubtful("no_volume", "The model encloses no volume.")
 
 
-def _agreed(survey: _Survey, rays: "_Rays", union: United, scale: float, watch: _Watch) -> Outcome:
-    """Two ways to the union that know nothing of each other have to meet."""
-    expected = abs(survey.volume) * (1 - rays.doubled)
-    if abs(union.volume - expected) > 0.003 * expected:
-        message = "Parts of the model overlap in a way that two calculations see differently."
-        return _manual(survey, scale, watch, "overlap_unclear", message)
-    survey.area = union.area
-    overlap = Finding("overlap", "Overlapping parts of the model were counted once.")
-    return _plausible(survey, scale, watch, union.volume, overlap, shells=union.shells)
-
-
-def _plausible(
-    survey: _Survey, scale: float, watch: _Watch, volume: float, *warnings: Finding,
-    shells: int | None = None,
-) -> Outcome:  # fmt: skip
-    """The last look at a number: could any solid in this box, with this surface, have it?"""
+def _volume(job: _Job) -> float:
+    """What metal would fill, in units of the file."""
+    survey = job.survey
     if survey.volume < 0:
         message = "All faces looked inwards; the model was turned inside out."
-        warnings += (Finding("turned", message),)
+        job.warnings.append(Finding("turned", message))
     if not survey.even:
         message = "Corners a millionth of the size apart were taken as one."
-        warnings += (Finding("welded", message),)
-    measured = _report(survey, scale, volume, watch, warnings, shells)
+        job.warnings.append(Finding("welded", message))
+    rays = job.time("rays", lambda: _shoot(job.model, survey))
+    if rays.inverted > MAX_OVERLAP:
+        message = "A part of the model is turned inside out; it is not clear what is metal."
+        raise Doubtful("inside_out_part", message)
+    # The sum is exact and the rays are not, so the rays only tell the difference.
+    volume = abs(survey.volume) * (1 - rays.doubled + rays.inverted)
+    return volume if rays.doubled <= MAX_OVERLAP else _united(job, volume)
+
+
+def _united(job: _Job, expected: float) -> float:
+    """Two ways to the union that know nothing of each other have to meet."""
+    survey = job.survey
+    union: United = job.time(
+        "union", lambda: unite(job.model, survey.origin, job.seeds.key, survey.triangles)
+    )
+    if abs(union.volume - expected) > 0.003 * expected:
+        message = "Parts of the model overlap in a way that two calculations see differently."
+        raise Doubtful("overlap_unclear", message)
+    survey.area, job.shells = union.area, union.shells
+    message = "Overlapping parts of the model were counted once."
+    job.warnings.append(Finding("overlap", message))
+    return union.volume
+
+
+def _must_be_plausible(job: _Job, volume: float) -> None:
+    """The last look at a number: could any solid in this box, with this surface, have it?"""
+    sides, area = job.survey.sides, job.survey.area
     isoperimetric = (36 * math.pi * volume**2) ** (1 / 3)
-    if not (volume <= np.prod(survey.sides) * 1.0001 and survey.area >= isoperimetric * 0.9999):
+    if volume > np.prod(sides) * 1.0001 or area < isoperimetric * 0.9999:
         message = "The measured volume cannot be true for a model of this size."
-        return Manual((Finding("implausible", message),), measured=measured)
-    side = float(survey.sides.max()) * scale
+        raise Doubtful("implausible", message)
+    side = float(sides.max()) * job.scale
     if not SMALLEST_MM <= side <= LARGEST_MM:
-        return Manual((_wrong_scale(side),), measured=measured)
-    return measured
+        raise _wrong_scale(side)
 
 
-def _report(
-    survey: _Survey, scale: float, volume: float | None, watch: _Watch,
-    warnings: tuple[Finding, ...] = (), shells: int | None = None,
-) -> Measurement:  # fmt: skip
+def _report(job: _Job, volume: float | None) -> Measurement:
+    survey, scale = job.survey, job.scale
     x, y, z = (round(float(side) * scale, 6) for side in survey.sides)
-    signed = survey.volume * scale**3
     solid = survey.closed and survey.oriented
-    overlap = 0.0 if volume is None else max(0.0, abs(signed) - volume * scale**3)
+    overlap = 0.0 if volume is None else max(0.0, abs(survey.volume) - volume)
     return Measurement(
         volume_mm3=None if volume is None else _rounded(volume * scale**3),
-        signed_volume_mm3=_rounded(signed) if solid else None,
+        signed_volume_mm3=_rounded(survey.volume * scale**3) if solid else None,
         area_mm2=_rounded(survey.area * scale**2),
         bbox_mm=(x, y, z),
         triangles=survey.triangles,
@@ -201,10 +222,10 @@ def _report(
         oriented=survey.oriented,
         even=survey.even,
         degenerate=survey.degenerate,
-        overlap_mm3=_rounded(overlap),
-        shells=shells,
-        warnings=warnings,
-        timings_s=dict(watch.timings),
+        overlap_mm3=_rounded(overlap * scale**3),
+        shells=job.shells,
+        warnings=tuple(job.warnings),
+        timings_s=dict(job.timings),
     )
 
 
@@ -213,17 +234,7 @@ def _rounded(value: float) -> Decimal:
     return Decimal(repr(float(value))).quantize(_STEP, context=_EXACT)
 
 
-def _manual(survey: _Survey, scale: float, watch: _Watch, code: str, message: str) -> Manual:
-    return Manual((Finding(code, message),), measured=_report(survey, scale, None, watch))
-
-
-def _not_a_solid(survey: _Survey) -> Finding:
-    if not survey.closed:
-        return Finding("open", "The surface has gaps, so it encloses no volume.")
-    return Finding("misoriented", "Some faces look inwards while their neighbours look outwards.")
-
-
-def _wrong_scale(side: float) -> Finding:
+def _wrong_scale(side: float) -> Doubtful:
     units = {"inches": 25.4, "centimetres": 10.0, "metres": 1000.0}
     fitting = [
         f"{side * factor:.1f} mm if the file is in {name}"
@@ -234,7 +245,7 @@ def _wrong_scale(side: float) -> Finding:
         fitting.append(f"{side / 1000:.1f} mm if the file is in micrometres")
     guess = f" It would be {', or '.join(fitting)}." if fitting else ""
     message = f"The largest side is {side:.4g} mm, which no piece of ours has.{guess}"
-    return Finding("scale", message)
+    return Doubtful("scale", message)
 
 
 @dataclass
@@ -245,7 +256,7 @@ class _Rays:
     inverted: float
 
 
-def _shoot(model: Triangles, survey: _Survey) -> _Rays | Finding:
+def _shoot(model: Triangles, survey: _Survey) -> _Rays:
     box = np.array([np.inf] * 3 + [-np.inf] * 3)
     for block in model.blocks():
         kernels.turn(block, survey.origin, np.empty_like(block), box)
@@ -261,11 +272,12 @@ def _shoot(model: Triangles, survey: _Survey) -> _Rays | Finding:
         kernels.turn(block, survey.origin, turned, box)
         used = kernels.shoot(turned, box[:3], pitch, last, z, before, used)
         if used < 0:
-            return _tangled()
+            raise _tangled()
     if survey.volume < 0:
         np.negative(z, out=z)
     lengths = np.zeros(4)
-    hit = kernels.wind(last, z, before, _MAX_CROSSINGS_OF_A_RAY, lengths)
+    heights = np.empty(_MAX_CROSSINGS_OF_A_RAY, np.float32)
+    hit = kernels.wind(last, z, before, heights, lengths)
     return _read_rays(hit, lengths, pitch, abs(survey.volume))
 
 
@@ -277,20 +289,20 @@ def _pitch(box: Floats, survey: _Survey) -> float:
     return max(by_rays, by_crossings, _MIN_PITCH * float(survey.sides.max()))
 
 
-def _read_rays(hit: int, lengths: Floats, pitch: float, volume: float) -> _Rays | Finding:
+def _read_rays(hit: int, lengths: Floats, pitch: float, volume: float) -> _Rays:
     if hit < 0:
-        return _tangled()
+        raise _tangled()
     seen = lengths[0] * pitch**2
     if hit == 0 or lengths[3] > _MAX_STRAY_RAYS * hit:
-        return Finding("open", "Rays enter the model and do not leave it: the surface has gaps.")
+        raise Doubtful("open", "Rays enter the model and do not leave it: the surface has gaps.")
     if abs(seen - volume) > _MAX_DISAGREEMENT * volume:
         message = "Two ways to measure the volume disagree."
-        return Finding("disagreement", message)
+        raise Doubtful("disagreement", message)
     return _Rays(lengths[1] * pitch**2 / volume, lengths[2] * pitch**2 / volume)
 
 
-def _tangled() -> Finding:
-    return Finding("tangled", "Too many surfaces lie above each other to tell what is metal.")
+def _tangled() -> Doubtful:
+    return Doubtful("tangled", "Too many surfaces lie above each other to tell what is metal.")
 
 
 assert MAX_COORDINATE / _SNAP < 2**62  # noqa: S101  # Snapped corners fit in 64 bits.

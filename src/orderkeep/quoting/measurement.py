@@ -19,6 +19,14 @@ class Finding(msgspec.Struct, frozen=True):
     message: str
 
 
+class Doubtful(Exception):
+    """The model can be read, but a number for it would be a guess; ``finding`` tells why."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.finding = Finding(code, message)
+
+
 class Measurement(msgspec.Struct, frozen=True, tag="measured", tag_field="kind"):
     """The geometry of one model file, in millimetres.
 
@@ -48,6 +56,9 @@ class Measurement(msgspec.Struct, frozen=True, tag="measured", tag_field="kind")
     peak_rss_mib: float = 0.0
 
 
+Verdict = Literal["review", "reject"]
+
+
 class Manual(msgspec.Struct, frozen=True, tag="manual", tag_field="kind"):
     """No price without a person.
 
@@ -56,7 +67,7 @@ class Manual(msgspec.Struct, frozen=True, tag="manual", tag_field="kind"):
     """
 
     reasons: tuple[Finding, ...]
-    verdict: Literal["review", "reject"] = "review"
+    verdict: Verdict = "review"
     measured: Measurement | None = None
 
 

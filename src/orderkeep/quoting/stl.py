@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orderkeep.kernel.errors import Refused
-from orderkeep.quoting.measurement import Finding
+from orderkeep.quoting.measurement import Finding, Verdict
 
 MAX_TRIANGLES = 20_000_000
 MAX_COORDINATE = 1e6
@@ -44,7 +44,7 @@ Corners = NDArray[np.float64]
 class Unreadable(Refused):
     """The file is not what it says, or too much; ``finding`` tells which."""
 
-    def __init__(self, code: str, message: str, *, verdict: str = "reject") -> None:
+    def __init__(self, code: str, message: str, *, verdict: Verdict = "reject") -> None:
         super().__init__(message, code=code)
         self.finding = Finding(code, message)
         self.verdict = verdict

@@ -9,7 +9,7 @@ import numpy as np
 
 from orderkeep.quoting import kernels
 from orderkeep.quoting.kernels import Floats, Words
-from orderkeep.quoting.measurement import Finding
+from orderkeep.quoting.measurement import Doubtful
 from orderkeep.quoting.stl import Triangles
 
 MAX_TRIANGLES: Final = 300_000
@@ -25,18 +25,22 @@ class United:
     shells: int
 
 
-def unite(model: Triangles, origin: Floats, key: Words, triangles: int) -> United | Finding:
-    """Unite the shells of a closed, oriented model, or say why that has no one meaning."""
+def unite(model: Triangles, origin: Floats, key: Words, triangles: int) -> United:
+    """Unite the shells of a closed, oriented model.
+
+    Raises:
+        Doubtful: their union has no one meaning, or is too large to make.
+    """
     if triangles > MAX_TRIANGLES:
-        return Finding("overlap", "Parts of the model overlap, and it is too large to unite them.")
+        raise Doubtful("overlap", "Parts of the model overlap, and it is too large to unite them.")
     shells = _shells(model, origin, key)
     if shells is None or not 1 < len(shells) <= MAX_SHELLS:
-        return Finding("overlap", "The surface cuts through itself.")
+        raise Doubtful("overlap", "The surface cuts through itself.")
     if any(shell.volume() < 0 for shell in shells):
-        return Finding("overlap", "Parts of the model overlap a hollow.")
+        raise Doubtful("overlap", "Parts of the model overlap a hollow.")
     if any(_swallows(a, b) for a, b in permutations(shells, 2)):
         message = "A part lies wholly inside another: it may be metal or a hollow."
-        return Finding("nested", message)
+        raise Doubtful("nested", message)
     union = manifold3d.Manifold.batch_boolean(shells, manifold3d.OpType.Add)
     return United(union.volume(), union.surface_area(), len(shells))
 
