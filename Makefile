@@ -47,7 +47,7 @@ check: ## style, types, imports that point down, the same for the web applicatio
 	.venv/bin/mypy src tests
 	.venv/bin/lint-imports --no-logo
 	cd web && npm run --silent check
-	.venv/bin/python -m pytest --quiet tests/unit/test_tidy.py tests/acceptance/test_docs.py
+	.venv/bin/python -m pytest --quiet tests/unit/test_tidy.py tests/unit/test_docs.py
 
 .PHONY: format
 format: ## let ruff place every comma

@@ -7,6 +7,13 @@ from inspect import iscoroutinefunction
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes depends on the neighbours on the machine, not on what is tested.
+settings.register_profile(
+    "orderkeep", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("orderkeep")
 
 
 @pytest.hookimpl(tryfirst=True)
