@@ -210,8 +210,7 @@ outbox = Table(
     Column("sent_at", UtcDateTime),
 )
 Index(
-    "ix_outbox_unsent",
-    outbox.c.order_key,
+    "ix_outbox_unsent",  # a sent row costs no more reading, however many there are
     outbox.c.row,
     sqlite_where=text("sent_at IS NULL"),
     postgresql_where=text("sent_at IS NULL"),
@@ -241,7 +240,6 @@ inbox = Table(
 Index(
     "ix_inbox_due",
     inbox.c.consumer,
-    inbox.c.order_key,
     inbox.c.row,
     sqlite_where=text("handled_at IS NULL AND dead_at IS NULL"),
     postgresql_where=text("handled_at IS NULL AND dead_at IS NULL"),

@@ -1,0 +1,258 @@
+"""Accepting on SQLite: all submissions that wait are kept in one transaction."""
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from orderkeep.adapters.sql.hot_sqlite.counters import of_stage
+from orderkeep.adapters.sql.hot_sqlite.orders import RECORD
+from orderkeep.adapters.sql.hot_sqlite.outbox import POST, TOPIC
+from orderkeep.adapters.sql.lanes import Failed, Gates, HalvingLane, Lanes
+from orderkeep.adapters.sql.types import from_micros, to_micros
+from orderkeep.adapters.sql.work import SqlWork
+from orderkeep.intake.ports import Acceptance, ClientRefTaken, KeyReused, Submission
+from orderkeep.kernel.failpoints import failpoint
+from orderkeep.kernel.ids import OrderNo, order_no
+from orderkeep.orders.events import SCHEMA_VERSION, encode
+from orderkeep.orders.order import PriceState, Risk, Stage
+from orderkeep.orders.policy import Policy
+from orderkeep.orders.view import BoardRow, summary
+
+KIND = "order.submitted"
+
+BEFORE_COMMIT = failpoint(
+    "accept.before_commit", "nothing of the submission; the client has no receipt"
+)
+AFTER_COMMIT = failpoint(
+    "accept.after_commit", "the whole submission; the client has no receipt yet"
+)
+
+_BY_KEY = (
+    "SELECT k.order_n, k.body_sha256, o.client_ref, o.created_at FROM idempotency k"
+    " JOIN orders o ON o.n = k.order_n WHERE k.partner_id = ? AND k.key = ?"
+)
+_BY_REF = (
+    "SELECT n, body_sha256, client_ref, created_at FROM orders"
+    " WHERE partner_id = ? AND client_ref = ?"
+)
+# What a fresh order has in common with every other stands in the text: fewer values to bind.
+_ORDER = (
+    "INSERT INTO orders (n, version, partner_id, channel, client_ref, body_sha256, stage,"
+    " stage_since, created_at, changed_at, priority, due_at, due_owner, timer_at, risk,"
+    " promise_at, summary, pieces, price_state, is_open, is_claimable)"
+    " VALUES (?1, 1, ?2, ?3, ?4, ?5, 'SUBMITTED',"
+    " ?6, ?6, ?6, ?7, ?8, 'engine', ?9, 'ok', ?10, ?11, ?12, 'queued', 1, 0)"
+)
+_SUBMISSION = "INSERT INTO submissions (order_n, body) VALUES (?, ?)"
+_KEY = "INSERT INTO idempotency (partner_id, key, body_sha256, order_n, at) VALUES (?, ?, ?, ?, ?)"
+
+
+class Prepared(NamedTuple):
+    """A submission with everything computed that does not need its number."""
+
+    submission: Submission
+    at: int
+    order: tuple[Any, ...]
+    event: tuple[Any, ...]
+
+
+class Known(NamedTuple):
+    """An order that a key or a client's number already means."""
+
+    n: int
+    body_sha256: str
+    client_ref: str
+    at: int
+
+
+class AcceptBatch(HalvingLane[Prepared]):
+    """Keeps a batch of submissions: each once, under gapless numbers."""
+
+    gates: Gates | None = Gates(BEFORE_COMMIT, AFTER_COMMIT)
+
+    def run_all(self, work: SqlWork, items: Sequence[Prepared]) -> Sequence[Any]:
+        desk = _Desk(work.raw, items, work.counters.following())
+        outcomes = [desk.take(item) for item in items]
+        desk.write(work.raw)
+        if desk.fresh:
+            work.counters.take(len(desk.fresh))
+            work.counters.add(of_stage(Stage.SUBMITTED), len(desk.fresh))
+            work.wake(TOPIC)
+        if work.watched:
+            work.board_rows += [_board_row(n, item) for n, item in desk.fresh]
+        return outcomes
+
+
+class SqlAcceptLane:
+    """Implements ``intake.ports.AcceptLane``."""
+
+    def __init__(self, lanes: Lanes, batch: AcceptBatch, policy: Policy) -> None:
+        self._lanes = lanes
+        self._batch = batch
+        self._norm = policy.norms[Stage.SUBMITTED]
+        self._share = float(policy.at_risk_share)
+
+    async def accept(self, submission: Submission) -> Acceptance:
+        accepted: Acceptance = await self._lanes.submit(self._batch, self._prepare(submission))
+        return accepted
+
+    def _prepare(self, submission: Submission) -> Prepared:
+        # Here, on the caller's thread, while the writer waits for the disk.
+        event, at = submission.event, to_micros(submission.at)
+        order = (
+            submission.partner_id,
+            event.channel,
+            submission.client_ref,
+            submission.body_sha256,
+            at,
+            event.priority,
+            to_micros(submission.at + self._norm),
+            to_micros(submission.at + self._first_risk(submission)),
+            to_micros(event.promise_at),
+            summary(event.positions),
+            sum([position.quantity for position in event.positions]),
+        )
+        return Prepared(submission, at, order, _event_tail(submission, at))
+
+    def _first_risk(self, submission: Submission) -> timedelta:
+        way = submission.event.promise_at - submission.at
+        return min(self._norm * self._share, way * self._share, way)
+
+
+class _Desk:
+    """Decides item by item what is new, and collects the rows of all of them."""
+
+    def __init__(self, raw: sqlite3.Connection, items: Sequence[Prepared], following: int) -> None:
+        self._next = following
+        self._keys, self._refs = _known(raw, items)
+        self._key_rows: list[tuple[Any, ...]] = []
+        self.fresh: list[tuple[int, Prepared]] = []
+
+    def take(self, item: Prepared) -> Acceptance | Failed:
+        submission = item.submission
+        key = (submission.partner_id, submission.key)
+        known = self._keys.get(key)
+        if known is not None:
+            return _replay(known, submission, KeyReused("The key was used with another body"))
+        ref = (submission.partner_id, submission.client_ref)
+        known = self._refs.get(ref)
+        if known is None:
+            known = self._refs[ref] = self._open(item)
+            outcome: Acceptance | Failed = _acceptance(known, replayed=False)
+        else:
+            outcome = _replay(known, submission, _taken(known))
+        if isinstance(outcome, Acceptance):
+            # Also when the key is a second one for the same order: it too means it for ever.
+            self._keys[key] = known
+            self._key_rows.append((*key, submission.body_sha256, known.n, item.at))
+        return outcome
+
+    def write(self, raw: sqlite3.Connection) -> None:
+        raw.executemany(_ORDER, [(n, *item.order) for n, item in self.fresh])
+        raw.executemany(RECORD, [(n, *item.event) for n, item in self.fresh])
+        raw.executemany(_SUBMISSION, [(n, item.submission.body) for n, item in self.fresh])
+        raw.executemany(_KEY, self._key_rows)
+        raw.executemany(POST, [_announcement(n, item) for n, item in self.fresh])
+
+    def _open(self, item: Prepared) -> Known:
+        n = self._next
+        self._next += 1
+        self.fresh.append((n, item))
+        submission = item.submission
+        return Known(n, submission.body_sha256, submission.client_ref, item.at)
+
+
+_Names = dict[tuple[str, str], Known]
+
+
+def _known(raw: sqlite3.Connection, items: Sequence[Prepared]) -> tuple[_Names, _Names]:
+    keys: _Names = {}
+    refs: _Names = {}
+    for item in items:
+        submission = item.submission
+        key = (submission.partner_id, submission.key)
+        for row in raw.execute(_BY_KEY, key):
+            keys[key] = Known(*row)
+        ref = (submission.partner_id, submission.client_ref)
+        for row in raw.execute(_BY_REF, ref):
+            refs[ref] = Known(*row)
+    return keys, refs
+
+
+def _replay(known: Known, submission: Submission, refusal: Exception) -> Acceptance | Failed:
+    if known.body_sha256 != submission.body_sha256:
+        return Failed(refusal)
+    return _acceptance(known, replayed=True)
+
+
+def _taken(known: Known) -> ClientRefTaken:
+    no = order_no(known.n)
+    return ClientRefTaken(f"Your number already means {no}, with another body", order_no=no)
+
+
+def _acceptance(known: Known, *, replayed: bool) -> Acceptance:
+    return Acceptance(order_no(known.n), known.client_ref, from_micros(known.at), replayed)
+
+
+def _event_tail(submission: Submission, at: int) -> tuple[Any, ...]:
+    cause = submission.cause
+    return (
+        1,
+        submission.partner_id,
+        KIND,
+        SCHEMA_VERSION,
+        Stage.SUBMITTED.value,
+        at,
+        cause.actor.kind.value,
+        cause.actor.id,
+        cause.actor.role,
+        cause.command,
+        cause.source,
+        cause.trace_id,
+        encode(submission.event).decode(),
+    )
+
+
+def _announcement(n: int, item: Prepared) -> tuple[Any, ...]:
+    submission, no = item.submission, order_no(n)
+    body = b'{"order_no":"%b","price_version":1}' % no.encode()
+    trace_id = submission.cause.trace_id
+    return (submission.envelope_id, KIND, SCHEMA_VERSION, no, item.at, trace_id, body)
+
+
+def _board_row(n: int, item: Prepared) -> BoardRow:
+    submission, event = item.submission, item.submission.event
+    due_at, timer_at = item.order[6:8]
+    return BoardRow(
+        order_no=OrderNo(order_no(n)),
+        version=1,
+        partner_id=submission.partner_id,
+        channel=event.channel,
+        client_ref=submission.client_ref,
+        body_sha256=submission.body_sha256,
+        stage=Stage.SUBMITTED,
+        stage_since=submission.at,
+        created_at=submission.at,
+        changed_at=submission.at,
+        priority=event.priority,
+        due_at=from_micros(due_at),
+        due_owner="engine",
+        timer_at=from_micros(timer_at),
+        risk=Risk.OK,
+        promise_at=event.promise_at,
+        summary=item.order[9],
+        pieces=item.order[10],
+        price_state=PriceState.QUEUED,
+        price_total=None,
+        price_currency=None,
+        hold_reason=None,
+        hold_until=None,
+        claim_operator=None,
+        claim_until=None,
+        work_order_ref=None,
+        mes_state=None,
+        needs_person=None,
+        is_open=True,
+        is_claimable=False,
+    )

@@ -1,0 +1,436 @@
+"""The first schema."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from orderkeep.adapters.sql.types import ExactDecimal, UtcDateTime
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "audit",
+        sa.Column("row", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("actor", sa.String(length=80), nullable=False),
+        sa.Column("action", sa.String(length=64), nullable=False),
+        sa.Column("subject", sa.String(length=200), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("row"),
+    )
+    op.create_table(
+        "counters",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("value", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
+    op.create_table(
+        "floor_work_orders",
+        sa.Column("row", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("reference", sa.String(length=64), nullable=False),
+        sa.Column("order_no", sa.String(length=32), nullable=False),
+        sa.Column("body_sha256", sa.String(length=64), nullable=False),
+        sa.Column("positions", sa.Text(), nullable=False),
+        sa.Column("promise_at", UtcDateTime(), nullable=True),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("status_since", UtcDateTime(), nullable=False),
+        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("operator", sa.String(length=64), nullable=True),
+        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("row"),
+        sa.UniqueConstraint("reference"),
+    )
+    op.create_index("ix_floor_order", "floor_work_orders", ["order_no"], unique=False)
+    op.create_table(
+        "inbox",
+        sa.Column("row", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("consumer", sa.String(length=32), nullable=False),
+        sa.Column("message_id", sa.String(length=200), nullable=False),
+        sa.Column("kind", sa.String(length=40), nullable=False),
+        sa.Column("schema_version", sa.SmallInteger(), nullable=False),
+        sa.Column("order_key", sa.String(length=64), nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("trace_id", sa.String(length=32), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("received_at", UtcDateTime(), nullable=False),
+        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("next_at", UtcDateTime(), nullable=False),
+        sa.Column("handled_at", UtcDateTime(), nullable=True),
+        sa.Column("dead_at", UtcDateTime(), nullable=True),
+        sa.Column("why", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("row"),
+        sa.UniqueConstraint("consumer", "message_id", name="uq_inbox_message"),
+    )
+    op.create_index(
+        "ix_inbox_due",
+        "inbox",
+        ["consumer", "row"],
+        unique=False,
+        sqlite_where=sa.text("handled_at IS NULL AND dead_at IS NULL"),
+        postgresql_where=sa.text("handled_at IS NULL AND dead_at IS NULL"),
+    )
+    op.create_table(
+        "measurements",
+        sa.Column("file_sha256", sa.String(length=64), nullable=False),
+        sa.Column("unit", sa.String(length=4), nullable=False),
+        sa.Column("kernel_version", sa.String(length=32), nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("data", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("file_sha256", "unit", "kernel_version"),
+    )
+    op.create_table(
+        "outbox",
+        sa.Column("row", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("kind", sa.String(length=40), nullable=False),
+        sa.Column("schema_version", sa.SmallInteger(), nullable=False),
+        sa.Column("order_key", sa.String(length=64), nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("trace_id", sa.String(length=32), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("lease_token", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("leased_until", UtcDateTime(), nullable=True),
+        sa.Column("sent_at", UtcDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("row"),
+    )
+    op.create_index(
+        "ix_outbox_unsent",
+        "outbox",
+        ["row"],
+        unique=False,
+        sqlite_where=sa.text("sent_at IS NULL"),
+        postgresql_where=sa.text("sent_at IS NULL"),
+    )
+    op.create_table(
+        "partners",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("auto_approve_below", ExactDecimal(), nullable=True),
+        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.Column("disabled_at", UtcDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("name"),
+    )
+    op.create_table(
+        "people",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("login", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("role", sa.String(length=16), nullable=False),
+        sa.Column("password_hash", sa.String(length=200), nullable=False),
+        sa.Column("locale", sa.String(length=5), nullable=False),
+        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.Column("disabled_at", UtcDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("login"),
+    )
+    op.create_table(
+        "quarantine",
+        sa.Column("row", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("consumer", sa.String(length=32), nullable=False),
+        sa.Column("message_id", sa.String(length=200), nullable=True),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("settled_at", UtcDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("row"),
+    )
+    op.create_table(
+        "api_keys",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("partner_id", sa.String(length=32), nullable=False),
+        sa.Column("key_sha256", sa.String(length=64), nullable=False),
+        sa.Column("hint", sa.String(length=12), nullable=False),
+        sa.Column("rate", sa.Integer(), nullable=False),
+        sa.Column("per_seconds", sa.Integer(), nullable=False),
+        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.Column("revoked_at", UtcDateTime(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["partner_id"],
+            ["partners.id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("key_sha256"),
+    )
+    op.create_table(
+        "files",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("partner_id", sa.String(length=32), nullable=True),
+        sa.Column("uploaded_by", sa.String(length=64), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["partner_id"],
+            ["partners.id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("ix_files_sha256", "files", ["sha256"], unique=False)
+    op.create_table(
+        "orders",
+        sa.Column(
+            "n",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=False,
+            nullable=False,
+        ),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("partner_id", sa.String(length=32), nullable=True),
+        sa.Column("channel", sa.String(length=32), nullable=False),
+        sa.Column("client_ref", sa.String(length=200), nullable=True),
+        sa.Column("body_sha256", sa.String(length=64), nullable=True),
+        sa.Column("stage", sa.String(length=32), nullable=False),
+        sa.Column("stage_since", UtcDateTime(), nullable=False),
+        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.Column("changed_at", UtcDateTime(), nullable=False),
+        sa.Column("priority", sa.SmallInteger(), nullable=False),
+        sa.Column("due_at", UtcDateTime(), nullable=True),
+        sa.Column("due_owner", sa.String(length=32), nullable=True),
+        sa.Column("timer_at", UtcDateTime(), nullable=True),
+        sa.Column("risk", sa.String(length=16), nullable=False),
+        sa.Column("promise_at", UtcDateTime(), nullable=True),
+        sa.Column("summary", sa.Text(), nullable=False),
+        sa.Column("pieces", sa.Integer(), nullable=False),
+        sa.Column("price_state", sa.String(length=16), nullable=False),
+        sa.Column("price_total", ExactDecimal(), nullable=True),
+        sa.Column("price_currency", sa.String(length=3), nullable=True),
+        sa.Column("hold_reason", sa.Text(), nullable=True),
+        sa.Column("hold_until", UtcDateTime(), nullable=True),
+        sa.Column("claim_operator", sa.String(length=64), nullable=True),
+        sa.Column("claim_until", UtcDateTime(), nullable=True),
+        sa.Column("work_order_ref", sa.String(length=64), nullable=True),
+        sa.Column("mes_state", sa.String(length=16), nullable=True),
+        sa.Column("needs_person", sa.String(length=16), nullable=True),
+        sa.Column("is_open", sa.Boolean(), nullable=False),
+        sa.Column("is_claimable", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["partner_id"],
+            ["partners.id"],
+        ),
+        sa.PrimaryKeyConstraint("n"),
+        sa.UniqueConstraint("partner_id", "client_ref", name="uq_orders_client_ref"),
+    )
+    op.create_index(
+        "ix_orders_claimable",
+        "orders",
+        ["priority", "due_at", "n"],
+        unique=False,
+        sqlite_where=sa.text("is_claimable"),
+        postgresql_where=sa.text("is_claimable"),
+    )
+    op.create_index(
+        "ix_orders_done",
+        "orders",
+        ["stage", sa.literal_column("stage_since DESC"), "n"],
+        unique=False,
+        sqlite_where=sa.text("NOT is_open"),
+        postgresql_where=sa.text("NOT is_open"),
+    )
+    op.create_index(
+        "ix_orders_held",
+        "orders",
+        ["hold_until", "n"],
+        unique=False,
+        sqlite_where=sa.text("hold_until IS NOT NULL AND is_open"),
+        postgresql_where=sa.text("hold_until IS NOT NULL AND is_open"),
+    )
+    op.create_index(
+        "ix_orders_open",
+        "orders",
+        ["priority", "due_at", "n"],
+        unique=False,
+        sqlite_where=sa.text("is_open"),
+        postgresql_where=sa.text("is_open"),
+    )
+    op.create_index(
+        "ix_orders_operator",
+        "orders",
+        ["claim_operator", "priority", "due_at", "n"],
+        unique=False,
+        sqlite_where=sa.text("claim_operator IS NOT NULL AND is_open"),
+        postgresql_where=sa.text("claim_operator IS NOT NULL AND is_open"),
+    )
+    op.create_index(
+        "ix_orders_person",
+        "orders",
+        ["needs_person", "priority", "due_at", "n"],
+        unique=False,
+        sqlite_where=sa.text("needs_person IS NOT NULL"),
+        postgresql_where=sa.text("needs_person IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_orders_risk",
+        "orders",
+        ["risk", "priority", "due_at", "n"],
+        unique=False,
+        sqlite_where=sa.text("risk <> 'ok' AND is_open"),
+        postgresql_where=sa.text("risk <> 'ok' AND is_open"),
+    )
+    op.create_index(
+        "ix_orders_stage",
+        "orders",
+        ["stage", "priority", "due_at", "n"],
+        unique=False,
+        sqlite_where=sa.text("is_open"),
+        postgresql_where=sa.text("is_open"),
+    )
+    op.create_index(
+        "ix_orders_timer",
+        "orders",
+        ["timer_at"],
+        unique=False,
+        sqlite_where=sa.text("timer_at IS NOT NULL"),
+        postgresql_where=sa.text("timer_at IS NOT NULL"),
+    )
+    op.create_table(
+        "saved_views",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("person_id", sa.String(length=32), nullable=False),
+        sa.Column("name", sa.String(length=80), nullable=False),
+        sa.Column("query", sa.Text(), nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["person_id"],
+            ["people.id"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("person_id", "name", name="uq_saved_views_name"),
+    )
+    op.create_table(
+        "sessions",
+        sa.Column("token_sha256", sa.String(length=64), nullable=False),
+        sa.Column("person_id", sa.String(length=32), nullable=False),
+        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.Column("expires_at", UtcDateTime(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["person_id"],
+            ["people.id"],
+        ),
+        sa.PrimaryKeyConstraint("token_sha256"),
+    )
+    op.create_table(
+        "deliveries",
+        sa.Column("row", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("destination", sa.String(length=32), nullable=False),
+        sa.Column("reference", sa.String(length=64), nullable=False),
+        sa.Column("order_n", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("since", UtcDateTime(), nullable=False),
+        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("next_at", UtcDateTime(), nullable=True),
+        sa.Column("absent_seen", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("last_sent_at", UtcDateTime(), nullable=True),
+        sa.Column("holder", sa.String(length=64), nullable=True),
+        sa.Column("lease_token", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("recall_wanted", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
+        sa.Column("mes_id", sa.String(length=200), nullable=True),
+        sa.Column("detail", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["order_n"],
+            ["orders.n"],
+        ),
+        sa.PrimaryKeyConstraint("row"),
+        sa.UniqueConstraint("destination", "reference", name="uq_deliveries_reference"),
+    )
+    op.create_index(
+        "ix_deliveries_due",
+        "deliveries",
+        ["destination", "next_at"],
+        unique=False,
+        sqlite_where=sa.text("next_at IS NOT NULL"),
+        postgresql_where=sa.text("next_at IS NOT NULL"),
+    )
+    op.create_index("ix_deliveries_order", "deliveries", ["order_n"], unique=False)
+    op.create_table(
+        "events",
+        sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("order_n", sa.BigInteger(), nullable=False),
+        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("partner_id", sa.String(length=32), nullable=True),
+        sa.Column("kind", sa.String(length=40), nullable=False),
+        sa.Column("schema_version", sa.SmallInteger(), nullable=False),
+        sa.Column("stage", sa.String(length=32), nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("actor_kind", sa.String(length=16), nullable=False),
+        sa.Column("actor_id", sa.String(length=64), nullable=False),
+        sa.Column("actor_role", sa.String(length=16), nullable=True),
+        sa.Column("command", sa.String(length=64), nullable=False),
+        sa.Column("source", sa.String(length=32), nullable=False),
+        sa.Column("trace_id", sa.String(length=32), nullable=False),
+        sa.Column("data", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["order_n"],
+            ["orders.n"],
+        ),
+        sa.PrimaryKeyConstraint("position"),
+        sa.UniqueConstraint("order_n", "seq", name="uq_events_seq"),
+    )
+    op.create_index(
+        "ix_events_partner",
+        "events",
+        ["partner_id", "position"],
+        unique=False,
+        sqlite_where=sa.text("partner_id IS NOT NULL"),
+        postgresql_where=sa.text("partner_id IS NOT NULL"),
+    )
+    op.create_table(
+        "idempotency",
+        sa.Column("partner_id", sa.String(length=32), nullable=False),
+        sa.Column("key", sa.String(length=255), nullable=False),
+        sa.Column("body_sha256", sa.String(length=64), nullable=False),
+        sa.Column("order_n", sa.BigInteger(), nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["order_n"],
+            ["orders.n"],
+        ),
+        sa.PrimaryKeyConstraint("partner_id", "key"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "price_jobs",
+        sa.Column("row", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("order_n", sa.BigInteger(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("leased_until", UtcDateTime(), nullable=True),
+        sa.Column("lease_token", sa.Integer(), server_default="0", nullable=False),
+        sa.ForeignKeyConstraint(
+            ["order_n"],
+            ["orders.n"],
+        ),
+        sa.PrimaryKeyConstraint("row"),
+        sa.UniqueConstraint("order_n", "version", name="uq_price_jobs_version"),
+    )
+    op.create_index(
+        "ix_price_jobs_waiting",
+        "price_jobs",
+        ["row"],
+        unique=False,
+        sqlite_where=sa.text("state IN ('queued','running')"),
+        postgresql_where=sa.text("state IN ('queued','running')"),
+    )
+    op.create_table(
+        "submissions",
+        sa.Column(
+            "order_n",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=False,
+            nullable=False,
+        ),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["order_n"],
+            ["orders.n"],
+        ),
+        sa.PrimaryKeyConstraint("order_n"),
+    )

@@ -1,0 +1,190 @@
+"""The store on SQLite: one writer, shared commits, reads beside them."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from orderkeep.adapters.sql.checkpoints import LARGE_WAL_BYTES, Checkpoints, checkpoint
+from orderkeep.adapters.sql.connections import Link, database_path, facts, open_link
+from orderkeep.adapters.sql.hot_sqlite.accept import AcceptBatch, SqlAcceptLane
+from orderkeep.adapters.sql.lanes import Failed, Lane, UnitLane
+from orderkeep.adapters.sql.lock import ServerLock
+from orderkeep.adapters.sql.migrate import require_current
+from orderkeep.adapters.sql.work import SqlWork
+from orderkeep.adapters.sql.writer import Told, Waiting, Writer
+from orderkeep.kernel.bells import Bells
+from orderkeep.orders.policy import Policy
+from orderkeep.orders.view import BoardRow
+
+T = TypeVar("T")
+
+HOT_SHARE = 512
+"""Items of a hot lane in one commit: more would make the first of them wait too long."""
+
+UNIT_SHARE = 64
+"""Ordinary units in one commit: they must not keep the hot lanes waiting, nor be starved."""
+
+LONG_READERS = 4
+
+
+class SqliteStore:
+    """Implements ``kernel.store.Store[SqlWork]``; made by ``open_store``, closed by ``close``."""
+
+    def __init__(self, path: Path, bells: Bells, lock: ServerLock | None) -> None:
+        self.path = path
+        self._bells = bells
+        self._lock = lock
+        self._watchers: list[Callable[[Sequence[BoardRow]], None]] = []
+        self._checkpoints = Checkpoints(path)
+        self._writer = Writer(open_link(path), lambda: open_link(path), self._told)
+        self._writer.between_batches = self._keep_log_short
+        self._lanes: dict[int, Waiting] = {}
+        # Lanes opened first go first: accepting before claiming before everything else.
+        self._accepting = AcceptBatch()
+        for hot in (self._accepting,):
+            self._open_lane(hot, HOT_SHARE)
+        self._units = self._writer.add_lane(UnitLane(), UNIT_SHARE)
+        self._reader = open_link(path, read_only=True)
+        self._long_readers = ThreadPoolExecutor(LONG_READERS, "store-reader")
+        self._long_links: SimpleQueue[Link] = SimpleQueue()
+        self._writer.start()
+        if lock is not None:
+            self._checkpoints.start()
+
+    # --- writing ------------------------------------------------------------------------------
+
+    async def write(self, unit: Callable[[SqlWork], T]) -> T:
+        """Run a unit of work in a shared commit; returning means its changes are on disk."""
+        outcome: T = await self._writer.submit(self._units, unit)
+        return outcome
+
+    async def submit(self, lane: Lane[Any], item: Any) -> Any:
+        """Run an item of a hot lane in a shared commit."""
+        return await self._writer.submit(self._lanes[id(lane)], item)
+
+    def accepting(self, policy: Policy) -> SqlAcceptLane:
+        """Where intake leaves its submissions."""
+        return SqlAcceptLane(self, self._accepting, policy)
+
+    # --- reading ------------------------------------------------------------------------------
+
+    async def read(self, query: Callable[[SqlWork], T]) -> T:
+        """Run a short query here and now on a snapshot of everything committed."""
+        return _query(self._reader, query)
+
+    async def read_long(self, query: Callable[[SqlWork], T]) -> T:
+        """Run a long query (an export, a report) on a thread of its own."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._long_readers, self._long, query)
+
+    def _long(self, query: Callable[[SqlWork], T]) -> T:
+        if self._long_links.empty():
+            self._long_links.put(open_link(self.path, read_only=True))
+        link = self._long_links.get()
+        try:
+            return _query(link, query)
+        finally:
+            self._long_links.put(link)
+
+    # --- after a commit -------------------------------------------------------------------------
+
+    def on_changes(self, watcher: Callable[[Sequence[BoardRow]], None]) -> None:
+        """Call ``watcher`` on the event loop with the board's rows that a commit changed."""
+        self._watchers.append(watcher)
+        self._writer.link.watched = True
+
+    def _told(self, told: Told) -> None:
+        for future, outcome in told.answers:
+            if future.done():
+                continue  # its caller has gone; the work is done all the same
+            if type(outcome) is Failed:
+                future.set_exception(outcome.error)
+            else:
+                future.set_result(outcome)
+        for topic in told.topics:
+            self._bells.ring(topic)
+        if told.board_rows:
+            for watcher in self._watchers:
+                watcher(told.board_rows)
+
+    # --- care -----------------------------------------------------------------------------------
+
+    def health(self) -> dict[str, str | int | float]:
+        """Facts for the readiness page."""
+        return {
+            **facts(self._reader.raw),
+            "wal_bytes": self._checkpoints.wal_bytes(),
+            "queue_depth": self._writer.depth,
+            "batches": self._writer.batches,
+            "last_commit_ms": round(self._writer.last_commit_ms, 3),
+        }
+
+    async def close(self) -> None:
+        """Finish what waits, then close everything in reverse order."""
+        await asyncio.to_thread(self._writer.stop)
+        await asyncio.to_thread(self._checkpoints.stop)
+        self._long_readers.shutdown()
+        while not self._long_links.empty():
+            self._long_links.get().close()
+        self._reader.close()
+        self._writer.link.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def _open_lane(self, lane: Lane[Any], share: int) -> None:
+        self._lanes[id(lane)] = self._writer.add_lane(lane, share)
+
+    def _keep_log_short(self) -> None:
+        # Under load the checkpoint thread never sees the end of the log, and only a log that has
+        # been moved to its end is written again from the start.
+        every = 256
+        if self._writer.batches % every == 0 and self._checkpoints.wal_bytes() > LARGE_WAL_BYTES:
+            checkpoint(self._writer.link.raw, "PASSIVE")
+
+
+def open_store(url: str, bells: Bells, *, serve: bool = False) -> SqliteStore:
+    """Open the database behind ``sqlite:///path``.
+
+    Args:
+        url: where it is; it must have been migrated.
+        bells: rung on the event loop after each commit that woke a topic.
+        serve: take the lock of the one server and care for the log. Commands that work beside
+            a running server leave it off.
+
+    Raises:
+        StoreMisconfigured: the address or the file system will not do.
+        SchemaBehind: the database has to be migrated first.
+        AlreadyRunning: another server holds the lock.
+    """
+    path = database_path(url)
+    require_current(path)
+    lock = ServerLock(path) if serve else None
+    try:
+        return SqliteStore(path, bells, lock)
+    except BaseException:
+        if lock is not None:
+            lock.release()
+        raise
+
+
+def _query(link: Link, query: Callable[[SqlWork], T]) -> T:
+    link.raw.execute("BEGIN")
+    try:
+        return query(SqlWork(link))
+    finally:
+        link.raw.execute("ROLLBACK")

@@ -1,0 +1,91 @@
+"""One unit of work: the repositories a unit may use, all on one connection and in one commit.
+
+A new repository is a class in its own file that takes the work, and a property here.
+"""
+
+import sqlite3
+from functools import cached_property
+
+from sqlalchemy import Connection
+
+from orderkeep.adapters.sql.connections import Link
+from orderkeep.adapters.sql.hot_sqlite.counters import Counters
+from orderkeep.adapters.sql.hot_sqlite.inbox import SqlInbox
+from orderkeep.adapters.sql.hot_sqlite.orders import SqlOrders
+from orderkeep.adapters.sql.hot_sqlite.outbox import SqlOutbox
+from orderkeep.adapters.sql.hot_sqlite.submissions import SqlSubmissions
+from orderkeep.orders.view import BoardRow
+
+
+class SqlWork:
+    """What a unit of work sees of the database."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self.woken: list[str] = []
+        self.board_rows: list[BoardRow] = []
+
+    # --- connections ------------------------------------------------------------------------
+
+    @property
+    def raw(self) -> sqlite3.Connection:
+        """The bare connection, for statements on every order's path."""
+        return self._link.raw
+
+    @property
+    def connection(self) -> Connection:
+        """SQLAlchemy Core on the same connection; never begin, commit or close it."""
+        return self._link.core
+
+    @property
+    def watched(self) -> bool:
+        """Whether anyone watches the board in this process."""
+        return self._link.watched
+
+    # --- repositories -----------------------------------------------------------------------
+
+    @cached_property
+    def orders(self) -> SqlOrders:
+        return SqlOrders(self)
+
+    @cached_property
+    def outbox(self) -> SqlOutbox:
+        return SqlOutbox(self)
+
+    @cached_property
+    def inbox(self) -> SqlInbox:
+        return SqlInbox(self)
+
+    @cached_property
+    def submissions(self) -> SqlSubmissions:
+        return SqlSubmissions(self)
+
+    @cached_property
+    def counters(self) -> Counters:
+        return Counters(self)
+
+    # --- after the commit -------------------------------------------------------------------
+
+    def wake(self, topic: str) -> None:
+        """After the commit, tell whoever waits for ``topic`` that there is something to do."""
+        self.woken.append(topic)
+
+    def changed(self, row: BoardRow) -> None:
+        """After the commit, show the row to whoever watches the board."""
+        self.board_rows.append(row)
+
+    # --- for the store ----------------------------------------------------------------------
+
+    def another(self) -> "SqlWork":
+        """A fresh unit of work on the same connection."""
+        return SqlWork(self._link)
+
+    def finish(self) -> None:
+        """Write what was saved up for the end of the unit."""
+        if "counters" in self.__dict__:
+            self.counters.flush()
+
+    def absorb(self, done: "SqlWork") -> None:
+        """Take over what a finished unit wants to happen after the commit."""
+        self.woken += done.woken
+        self.board_rows += done.board_rows

@@ -1,0 +1,238 @@
+"""The one thread that writes: whatever queued while the last commit ran shares the next one."""
+
+import asyncio
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from time import perf_counter
+from typing import Any
+
+from orderkeep.adapters.sql.connections import Link
+from orderkeep.adapters.sql.lanes import BatchLost, Failed, Lane
+from orderkeep.adapters.sql.work import SqlWork
+from orderkeep.kernel.errors import CommitOutcomeUnknown, OrderkeepError, StoreBusy
+from orderkeep.kernel.failpoints import failpoint, reach
+from orderkeep.orders.view import BoardRow
+
+QUEUE_BOUND = 4096
+"""Items that may wait in one lane; the next one is refused with StoreBusy."""
+
+RETRY_AFTER = timedelta(seconds=1)
+
+BEFORE_COMMIT = failpoint("store.before_commit", "nothing of the batch")
+AFTER_COMMIT = failpoint("store.after_commit", "the whole batch; nobody has been told")
+
+_Entry = tuple[Any, "asyncio.Future[Any]"]
+
+
+class StoreDied(Exception):
+    """Internal: the writer stops, and every waiting caller is told."""
+
+
+@dataclass
+class Waiting:
+    """The items of one lane that wait for the next commit; ``share`` bounds a batch."""
+
+    lane: Lane[Any]
+    share: int
+    entries: deque[_Entry] = field(default_factory=deque)
+
+    def take(self) -> list[_Entry]:
+        """The next items, oldest first."""
+        return [self.entries.popleft() for _ in range(min(self.share, len(self.entries)))]
+
+
+@dataclass(slots=True)
+class Told:
+    """What a batch means for the callers, carried to the loop in one call."""
+
+    answers: list[tuple["asyncio.Future[Any]", Any]] = field(default_factory=list)
+    topics: set[str] = field(default_factory=set)
+    board_rows: Sequence[BoardRow] = ()
+
+
+class Writer:
+    """Runs batches on its own thread and connection.
+
+    ``tell`` is called on the event loop with what each batch means. ``reopen`` makes a fresh
+    connection after the disk has failed.
+    """
+
+    def __init__(
+        self, link: Link, reopen: Callable[[], Link], tell: Callable[[Told], None]
+    ) -> None:
+        self.link = link
+        self._reopen = reopen
+        self._tell = tell
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiting: list[Waiting] = []
+        self._wake = threading.Event()
+        self._asleep = False
+        self._closing = False
+        self._thread = threading.Thread(target=self._serve, name="store-writer", daemon=True)
+        self.between_batches: Callable[[], None] | None = None
+        self.batches = 0
+        self.last_commit_ms = 0.0
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def add_lane(self, lane: Lane[Any], share: int) -> Waiting:
+        """Open a lane; lanes opened earlier go first in every batch."""
+        waiting = Waiting(lane, share)
+        self._waiting = [*self._waiting, waiting]
+        return waiting
+
+    @property
+    def depth(self) -> int:
+        """How many items wait."""
+        return sum(len(waiting.entries) for waiting in self._waiting)
+
+    def submit(self, waiting: Waiting, item: Any) -> "asyncio.Future[Any]":
+        """Queue an item; the future is done when its batch is on disk.
+
+        Raises:
+            StoreBusy: the queue is full or the store is closing.
+        """
+        if self._closing:
+            raise StoreBusy("The store is closing", retry_after=RETRY_AFTER)
+        if len(waiting.entries) >= QUEUE_BOUND:
+            raise StoreBusy("Too much waits for the disk", retry_after=RETRY_AFTER)
+        self._loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = self._loop.create_future()
+        waiting.entries.append((item, future))
+        if self._asleep:
+            self._wake.set()
+        return future
+
+    def stop(self) -> None:
+        """Refuse new items, finish what waits, end the thread."""
+        self._closing = True
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    # --- on the writer's thread ---------------------------------------------------------------
+
+    def _serve(self) -> None:
+        while True:
+            batch = self._take()
+            if batch:
+                self._carry(self._run(batch))
+                if self.between_batches is not None:
+                    self.between_batches()
+            elif self._closing:
+                return
+            else:
+                self._sleep()
+
+    def _take(self) -> list[tuple[Lane[Any], list[_Entry]]]:
+        taken = [(waiting.lane, waiting.take()) for waiting in self._waiting]
+        return [(lane, entries) for lane, entries in taken if entries]
+
+    def _sleep(self) -> None:
+        self._asleep = True
+        # Looked at once more: an item that came before the flag was up has not rung.
+        if not self.depth and not self._closing:
+            self._wake.wait()
+        self._asleep = False
+        self._wake.clear()
+
+    def _run(self, batch: list[tuple[Lane[Any], list[_Entry]]]) -> Told:
+        work = SqlWork(self.link)
+        started = perf_counter()
+        try:
+            outcomes = self._transaction(work, batch)
+        except Exception as error:  # noqa: BLE001  # every caller of the batch is told
+            self._recover(error)
+            return _all_failed(batch, fate(error))
+        self.batches += 1
+        self.last_commit_ms = (perf_counter() - started) * 1000
+        return Told(outcomes, set(work.woken), work.board_rows)
+
+    def _transaction(
+        self, work: SqlWork, batch: list[tuple[Lane[Any], list[_Entry]]]
+    ) -> list[tuple["asyncio.Future[Any]", Any]]:
+        work.raw.execute("BEGIN IMMEDIATE")
+        answers: list[tuple[asyncio.Future[Any], Any]] = []
+        for lane, entries in batch:
+            outcomes = lane.run(work, [item for item, _ in entries])
+            futures = [future for _, future in entries]
+            answers += zip(futures, outcomes, strict=True)
+        gates = [lane.gates for lane, _ in batch if lane.gates is not None]
+        for gate in gates:
+            reach(gate.before_commit)
+        reach(BEFORE_COMMIT)
+        commit(work.raw)
+        reach(AFTER_COMMIT)
+        for gate in gates:
+            reach(gate.after_commit)
+        return answers
+
+    def _recover(self, error: Exception) -> None:
+        """Come back to a connection without a transaction."""
+        try:
+            if self.link.raw.in_transaction:
+                self.link.raw.execute("ROLLBACK")
+            if isinstance(error, CommitFailed):
+                self.link.close()
+                self.link = self._replacement()
+        except (sqlite3.Error, OrderkeepError):
+            return  # the next batch meets the same disk and tells its callers
+
+    def _replacement(self) -> Link:
+        link = self._reopen()
+        link.watched = self.link.watched
+        return link
+
+    def _carry(self, told: Told) -> None:
+        if self._loop is None:
+            return
+        try:
+            self._loop.call_soon_threadsafe(self._tell, told)
+        except RuntimeError:
+            return  # the loop is gone, and its callers with it
+
+
+class CommitFailed(OrderkeepError):
+    """COMMIT itself failed, for a reason that leaves its outcome open."""
+
+
+_SURELY_NOT_DONE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY})
+
+
+def commit(raw: sqlite3.Connection) -> None:
+    """Put the transaction on disk.
+
+    Raises:
+        CommitFailed: nobody knows whether it is there.
+        sqlite3.OperationalError: surely not done.
+    """
+    try:
+        raw.execute("COMMIT")
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_IOERR) & 0xFF
+        if code in _SURELY_NOT_DONE:
+            raise
+        raise CommitFailed(str(error)) from error
+
+
+def fate(error: Exception) -> Exception:
+    """What the callers of a lost batch are told."""
+    if isinstance(error, CommitFailed):
+        unknown = CommitOutcomeUnknown("The disk failed while saving; ask again with the same key")
+        unknown.__cause__ = error
+        return unknown
+    if isinstance(error, sqlite3.Error | BatchLost):
+        busy = StoreBusy("The database cannot be written now", retry_after=RETRY_AFTER)
+        busy.__cause__ = error
+        return busy
+    return error
+
+
+def _all_failed(batch: list[tuple[Lane[Any], list[_Entry]]], error: Exception) -> Told:
+    failed = Failed(error)
+    return Told([(future, failed) for _, entries in batch for _, future in entries])
