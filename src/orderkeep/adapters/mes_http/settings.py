@@ -65,6 +65,6 @@ class MesHttpSettings:
         if url.scheme not in ("http", "https") or not url.host:
             raise ValueError("the MES's address has to begin with http:// or https:// and a host")
         if max(self.connect_timeout, self.pool_timeout) >= self.total_timeout:
-            raise ValueError("connecting and waiting for a connection have to end before the whole")
+            raise ValueError("the whole call has to last longer than connecting or waiting to")
         if "{id}" not in self.recall_path:
             raise ValueError("the recall path has to contain {id}")
