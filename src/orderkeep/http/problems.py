@@ -144,7 +144,9 @@ def render(error: Exception, request_id: str) -> Rendered:
     if not isinstance(error, OrderkeepError):
         return _rendered(BUG, {"request_id": request_id}, [])
     problem = problem_of(error)
-    members: dict[str, Any] = {"detail": _detail(error), "request_id": request_id}
+    members: dict[str, Any] = {"detail": _detail(error)}
+    if request_id:
+        members["request_id"] = request_id
     members |= {name: fact for name, fact in error.facts.items() if name not in _RESERVED}
     if isinstance(error, Invalid):
         members |= _faults(error)
