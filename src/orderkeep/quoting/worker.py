@@ -198,7 +198,7 @@ def _run_job(ask: Ask, file: int, tell: int, parent: int) -> NoReturn:
         answer = msgspec.json.encode(_measure(file, ask.unit))
         while answer:
             answer = answer[os.write(tell, answer) :]
-    except Exception:
+    except Exception:  # noqa: BLE001  # The top of a process: whatever it was, say it.
         traceback.print_exc()  # A fault of ours; the supervisor hears a death.
         sys.stderr.flush()
     finally:
