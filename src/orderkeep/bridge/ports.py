@@ -39,6 +39,8 @@ class Capabilities:
     recall: bool
     listing: bool
     visibility_lag: timedelta
+    tells: bool = False
+    """It says by itself how far it has come; nobody needs to ask."""
 
 
 @dataclass(frozen=True, slots=True)

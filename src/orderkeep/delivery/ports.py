@@ -34,7 +34,7 @@ class OutboxStore(Protocol):
         ...
 
     def lease(self, now: datetime, lease_ends: datetime, limit: int) -> Sequence[Leased]:
-        """Hold up to ``limit`` unsent rows, oldest first; only the first unsent row of an order key.
+        """Hold up to ``limit`` unsent rows, oldest first; only the first of an order key.
 
         Rows held by a lease that has not ended are left out.
         """
@@ -60,7 +60,7 @@ class InboxStore(Protocol):
         ...
 
     def due(self, consumer: str, now: datetime, limit: int) -> Sequence[Received]:
-        """Unhandled rows whose turn it is, oldest first; only the first unhandled of an order key."""
+        """Unhandled rows whose turn it is, oldest first; only the first of an order key."""
         ...
 
     def handled(self, row: int, now: datetime) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
-WorkT = TypeVar("WorkT")
+WorkT = TypeVar("WorkT", covariant=True)
 
 
 class Store(Protocol[WorkT]):

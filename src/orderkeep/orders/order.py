@@ -182,6 +182,11 @@ class ReturnCase:
     replacement: OrderNo | None = None
 
 
+def return_is_open(order: "Order") -> bool:
+    """Whether a return waits for its outcome."""
+    return order.return_case is not None and order.return_case.state != "resolved"
+
+
 @dataclass(frozen=True, slots=True)
 class Shipment:
     """How the parcel travels."""
@@ -227,5 +232,3 @@ class Order:
     """What a foreign system last said that cannot be; None when nothing is open."""
     origin: OrderNo | None = None
     """The order this one replaces."""
-    foreign_seq: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
-    """The last sequence seen per work order reference, so that late words do not move us back."""

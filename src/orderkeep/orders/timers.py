@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from orderkeep.orders.order import DRAFT, FINAL, Order, PriceState, Risk, Stage
+from orderkeep.orders.order import DRAFT, FINAL, Order, PriceState, Risk, Stage, return_is_open
 from orderkeep.orders.policy import Policy
 
 
@@ -81,13 +81,9 @@ def _price_ends(order: Order) -> datetime | None:
 
 
 def _closes(order: Order, policy: Policy) -> datetime | None:
-    if order.stage is not Stage.SHIPPED or _return_open(order):
+    if order.stage is not Stage.SHIPPED or return_is_open(order):
         return None
     return order.stage_since + policy.close_after
-
-
-def _return_open(order: Order) -> bool:
-    return order.return_case is not None and order.return_case.state != "resolved"
 
 
 def _clock_stopped(order: Order) -> bool:

@@ -1,14 +1,18 @@
 """The board's row: everything a list shows, computed when the order changes, never when read."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
 
 from orderkeep.kernel.ids import OrderNo, PartnerId
 from orderkeep.orders.order import (
+    ARRIVED,
     FINAL,
     Order,
+    Position,
     Stage,
+    return_is_open,
 )
 from orderkeep.orders.policy import Policy
 from orderkeep.orders.timers import due, timer
@@ -47,7 +51,7 @@ class BoardRow(msgspec.Struct, frozen=True):
     work_order_ref: str | None
     mes_state: str | None
     needs_person: str | None
-    """``price cancel diverged uncertain rejected dead file`` when a person has to decide."""
+    """``price cancel diverged uncertain rejected dead file``: what a person has to decide."""
     is_open: bool
     is_claimable: bool
 
@@ -73,7 +77,7 @@ def board_row(order: Order, policy: Policy, changed_at: datetime) -> BoardRow:
         timer_at=timer(order, policy),
         risk=order.risk,
         promise_at=order.promise_at,
-        summary=summary(order),
+        summary=summary(order.positions),
         pieces=sum(position.quantity for position in order.positions),
         price_state=order.price.state,
         price_total=str(order.price.total.amount) if order.price.total else None,
@@ -85,13 +89,13 @@ def board_row(order: Order, policy: Policy, changed_at: datetime) -> BoardRow:
         work_order_ref=work.reference if work else None,
         mes_state=work.delivered if work else None,
         needs_person=needs_person(order),
-        is_open=order.stage not in FINAL,
+        is_open=order.stage not in FINAL or return_is_open(order),
         is_claimable=is_claimable(order),
     )
 
 
 def is_claimable(order: Order) -> bool:
-    """Whether an operator may take it: approved, at the MES, not held, free, not to be cancelled."""
+    """Whether an operator may take it: approved, at the MES, free, nothing in its way."""
     work = order.work_order
     return (
         order.stage is Stage.MANUFACTURING_APPROVED
@@ -99,7 +103,7 @@ def is_claimable(order: Order) -> bool:
         and order.claim is None
         and order.cancel_request is None
         and work is not None
-        and work.delivered in {"confirmed", "received", "applied"}
+        and work.delivered in ARRIVED
     )
 
 
@@ -109,7 +113,12 @@ def needs_person(order: Order) -> str | None:
         return None
     if order.diverged:
         return "diverged"
-    if order.work_order and order.work_order.delivered in {"uncertain", "rejected", "dead"}:
+    if order.work_order and order.work_order.delivered in {
+        "uncertain",
+        "rejected",
+        "dead",
+        "diverged",
+    }:
         return str(order.work_order.delivered)
     if order.cancel_request and order.cancel_request.refused:
         return "cancel"
@@ -120,11 +129,10 @@ def needs_person(order: Order) -> str | None:
     return None
 
 
-def summary(order: Order) -> str:
-    """What is made: ``au585_yellow × 2, SKU-1 × 1``; at most three lines and a count of the rest."""
+def summary(positions: Sequence[Position]) -> str:
+    """What is made: ``au585_yellow × 2, SKU-1 × 1``; three lines and a count of the rest."""
     parts = [
-        f"{position.sku or position.material} × {position.quantity}"
-        for position in order.positions[:3]
+        f"{position.sku or position.material} × {position.quantity}" for position in positions[:3]
     ]
-    more = len(order.positions) - len(parts)
+    more = len(positions) - len(parts)
     return ", ".join(parts) + (f" +{more}" if more > 0 else "")

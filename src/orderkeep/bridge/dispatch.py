@@ -1,0 +1,474 @@
+"""Brings work orders to the MES and finds out what became of them."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+import structlog
+
+from orderkeep.bridge.moves import Delivery, Do, next_move, proven_absent
+from orderkeep.bridge.ports import (
+    Mes,
+    MesJob,
+    MesOutcomeUnknown,
+    MesRejected,
+    MesUnavailable,
+    RecallRefused,
+    WorkOrder,
+)
+from orderkeep.bridge.work import BridgeWork, LeaseLost
+from orderkeep.delivery.ports import Received
+from orderkeep.kernel.clock import Clock
+from orderkeep.kernel.failpoints import failpoint, reach
+from orderkeep.kernel.ids import OrderNo, WorkOrderRef
+from orderkeep.kernel.store import Store
+from orderkeep.orders import announce
+from orderkeep.orders.commands import (
+    OrderCommand,
+    RecordDelivery,
+    RecordMesWord,
+    RecordRecallRefused,
+)
+from orderkeep.orders.events import Actor, ActorKind, Cause
+from orderkeep.orders.evolve import rebuild
+from orderkeep.orders.lifecycle import TransitionRefused
+from orderkeep.orders.master import OrderMaster
+from orderkeep.orders.order import FINAL, Delivered, Order, Position, Stage
+
+BEFORE_INTENT = failpoint("bridge.before_intent", "the work order is pending")
+AFTER_INTENT = failpoint("bridge.after_intent", "the intent to send is on disk, nothing was sent")
+BEFORE_SEND = failpoint("bridge.before_send", "lease checked, the bytes are about to leave")
+AFTER_SEND = failpoint("bridge.after_send", "the MES has answered, we have not written it down")
+AFTER_OUTCOME = failpoint("bridge.after_outcome", "the outcome is on disk")
+AFTER_LOOK = failpoint("bridge.after_look", "looked up, not written down")
+AFTER_RECALL = failpoint("bridge.after_recall", "recalled at the MES, not written down")
+
+DESTINATION = "mes"
+BATCH = 64
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeSettings:
+    """How the bridge paces itself; ``words`` maps the MES's own status words onto ours."""
+
+    concurrency: int = 8
+    poll: timedelta = timedelta(seconds=5)
+    pause: timedelta = timedelta(seconds=5)
+    """How long after the MES was away, or an order could not be sent yet."""
+    words: tuple[tuple[str, str], ...] = (
+        ("queued", "accepted"),
+        ("accepted", "accepted"),
+        ("started", "started"),
+        ("completed", "completed"),
+        ("packaging", "packaging"),
+        ("shipped", "shipped"),
+        ("recalled", "recalled"),
+        ("cancelled", "recalled"),
+        ("scrapped", "scrapped"),
+    )
+
+
+class FloorWord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the built-in floor says of a work order; see ``RecordMesWord``."""
+
+    word: str
+    operator: str | None = None
+    reason: str | None = None
+    purpose: str | None = None
+    tracking_no: str | None = None
+    carrier: str | None = None
+
+
+class Bridge:
+    """One destination's dispatcher. ``holder`` is unique to this process's life."""
+
+    def __init__(  # The bridge's parts, each used.
+        self,
+        store: Store[BridgeWork],
+        master: OrderMaster,
+        mes: Mes,
+        clock: Clock,
+        settings: BridgeSettings,
+        holder: str,
+    ) -> None:
+        self._store = store
+        self._master = master
+        self._mes = mes
+        self._clock = clock
+        self._settings = settings
+        self._words = dict(settings.words)
+        self._holder = holder
+
+    # --- from the inbox -------------------------------------------------------------------------
+
+    def handle(self, work: BridgeWork, received: Received, now: datetime) -> None:
+        """Take an announcement: a work order is wanted, wanted back, or its order is cancelled."""
+        body = msgspec.json.decode(received.envelope.body)
+        no, reference = OrderNo(body["order_no"]), WorkOrderRef(body["reference"])
+        trace_id = received.envelope.trace_id
+        match received.envelope.kind:
+            case announce.FLOOR_WORD:
+                said = msgspec.convert(body["said"], FloorWord)
+                self._word(work, no, reference, said, now)
+            case announce.WORK_ORDER_WANTED:
+                self._want(work, no, reference, now)
+            case announce.RECALL_WANTED | announce.ORDER_CANCELLED:
+                self._want_back(work, no, reference, now, trace_id)
+        work.wake("bridge")
+
+    def _want(self, work: BridgeWork, no: OrderNo, reference: WorkOrderRef, now: datetime) -> None:
+        order = rebuild(work.orders.history(no))
+        if is_current(order, reference) and order.stage is not Stage.CANCELLED:
+            work.deliveries.want(DESTINATION, reference, no, now)
+        for gone in order.earlier_work_orders:
+            self._laid_down(work, gone.reference, now)
+
+    def _laid_down(self, work: BridgeWork, reference: WorkOrderRef, now: datetime) -> None:
+        """A replaced work order is proven gone: nothing is to be done with it any more."""
+        row = work.deliveries.get(DESTINATION, reference)
+        if row and row.state is not Delivered.RECALLED:
+            work.deliveries.change(row, state=Delivered.RECALLED, since=now, next_at=None)
+
+    def _word(
+        self,
+        work: BridgeWork,
+        no: OrderNo,
+        reference: WorkOrderRef,
+        said: FloorWord,
+        now: datetime,
+    ) -> None:
+        """The built-in floor says how far it has come."""
+        command = RecordMesWord("floor", reference, **msgspec.structs.asdict(said))
+        order = self._tell(work, no, command, kind=ActorKind.MES).order
+        if order.work_order and is_current(order, reference):
+            row = work.deliveries.get(DESTINATION, reference)
+            if row and row.state is not order.work_order.delivered:
+                work.deliveries.change(row, state=order.work_order.delivered, since=now)
+        else:
+            self._laid_down(work, reference, now)
+
+    def _want_back(
+        self,
+        work: BridgeWork,
+        no: OrderNo,
+        reference: WorkOrderRef,
+        now: datetime,
+        trace_id: str,
+    ) -> None:
+        row = work.deliveries.get(DESTINATION, reference)
+        if row is None or row.state is Delivered.PENDING:
+            if row:
+                work.deliveries.change(row, state=Delivered.RECALLED, since=now, next_at=None)
+            never_sent = self._change(reference, Delivered.RECALLED, "never sent")
+            self._tell(work, no, never_sent, trace_id)
+        elif row.state not in {Delivered.RECALLED, Delivered.REJECTED}:
+            work.deliveries.change(row, recall_wanted=True, next_at=row.next_at or now)
+
+    # --- the loop -------------------------------------------------------------------------------
+
+    async def recover(self) -> int:
+        """At start: whoever was sending is gone, so it may have been done. Returns how many."""
+        now = self._clock.now()
+        return await self._store.write(lambda work: work.deliveries.abandon(DESTINATION, now))
+
+    async def step(self) -> int:
+        """Move every due work order once; returns how many there were."""
+        now = self._clock.now()
+        rows = await self._store.read(lambda work: work.deliveries.due(DESTINATION, now, BATCH))
+        gate = asyncio.Semaphore(self._settings.concurrency)
+        await asyncio.gather(*(self._guarded(row, gate) for row in rows))
+        return len(rows)
+
+    async def _guarded(self, row: Delivery, gate: asyncio.Semaphore) -> None:
+        async with gate:
+            try:
+                await self._move(row)
+            except LeaseLost:
+                log.info("work_order.taken_over", work_order_no=row.reference)
+
+    async def _move(self, row: Delivery) -> None:
+        now = self._clock.now()
+        move = next_move(row, self._mes.capabilities, now)
+        match move.do:
+            case Do.SEND:
+                await self._send(row)
+            case Do.SUSPECT:
+                await self._settle(row, Delivered.UNCERTAIN, "the sender is gone", next_at=now)
+            case Do.LOOK:
+                await self._look(row)
+            case Do.ASK:
+                await self._ask(row)
+            case Do.RECALL:
+                await self._recall(row)
+            case Do.WAIT:
+                await self._postpone(row, move.until)
+
+    # --- sending --------------------------------------------------------------------------------
+
+    async def _send(self, row: Delivery) -> None:
+        reach(BEFORE_INTENT)
+        order, taken = await self._intend(row)
+        if order is None or taken is None:
+            return
+        reach(AFTER_INTENT)
+        await self._still_ours(taken)
+        reach(BEFORE_SEND)
+        try:
+            job = await self._mes.submit(work_order_of(order, taken.reference))
+        except MesRejected as no:
+            await self._settle(taken, Delivered.REJECTED, str(no), next_at=None)
+        except MesUnavailable as away:
+            await self._unsent(taken, away)
+        except MesOutcomeUnknown as unknown:
+            now = self._clock.now()
+            await self._settle(taken, Delivered.UNCERTAIN, str(unknown), next_at=now)
+        else:
+            reach(AFTER_SEND)
+            await self._confirmed(taken, job)
+        reach(AFTER_OUTCOME)
+
+    async def _intend(self, row: Delivery) -> tuple[Order | None, Delivery | None]:
+        """Put the intent to send on disk, unless the order does not allow it any more."""
+        now = self._clock.now()
+
+        def intend(work: BridgeWork) -> tuple[Order | None, Delivery | None]:
+            taken = work.deliveries.take(row, self._holder, now)
+            command = self._change(row.reference, Delivered.SENDING, f"attempt {taken.attempts}")
+            return self._tell(work, row.order_no, command).order, taken
+
+        try:
+            return await self._store.write(intend)
+        except TransitionRefused:
+            await self._store.write(lambda work: self._not_now(work, row, now))
+            return None, None
+
+    def _not_now(self, work: BridgeWork, row: Delivery, now: datetime) -> None:
+        """The order may not be sent: held, to be cancelled, or replaced by another work order."""
+        order = rebuild(work.orders.history(row.order_no))
+        current = is_current(order, row.reference)
+        if current and order.hold and not order.cancel_request and order.stage not in FINAL:
+            work.deliveries.change(row, next_at=now + self._settings.pause)
+        elif row.state is Delivered.PENDING:
+            work.deliveries.change(row, state=Delivered.RECALLED, since=now, next_at=None)
+            if current:
+                command = self._change(row.reference, Delivered.RECALLED, "never sent")
+                self._tell(work, row.order_no, command)
+        else:
+            # It may be there: only a look-up or a person can tell now.
+            work.deliveries.change(row, recall_wanted=True, next_at=now + self._settings.pause)
+
+    async def _still_ours(self, taken: Delivery) -> None:
+        """An HTTP send cannot be fenced: look once more, just before the bytes leave."""
+        row = await self._store.read(lambda work: work.deliveries.get(DESTINATION, taken.reference))
+        if row is None or row.lease_token != taken.lease_token:
+            raise LeaseLost(taken.reference)
+
+    async def _unsent(self, taken: Delivery, away: MesUnavailable) -> None:
+        """Surely not done: back to pending, and the attempt does not count."""
+        pause = away.retry_after or self._settings.pause
+        next_at = self._clock.now() + pause
+        attempts = taken.attempts - 1
+        # After an earlier unknown outcome, a repeat that surely failed proves nothing of the first.
+        state = Delivered.UNCERTAIN if taken.last_sent_at else Delivered.PENDING
+        await self._settle(taken, state, str(away), next_at=next_at, attempts=attempts)
+
+    async def _confirmed(self, row: Delivery, job: MesJob) -> None:
+        now = self._clock.now()
+        await self._settle(
+            row, Delivered.CONFIRMED, None, next_at=now + self._settings.poll, mes_id=job.mes_id
+        )
+
+    # --- finding out ----------------------------------------------------------------------------
+
+    async def _look(self, row: Delivery) -> None:
+        """Find out what became of an uncertain send; nothing else may follow from silence."""
+        try:
+            jobs = await self._mes.find(row.reference)
+        except MesUnavailable:
+            await self._postpone(row, self._clock.now() + self._settings.pause)
+            return
+        reach(AFTER_LOOK)
+        if len(jobs) > 1:
+            said = f"{len(jobs)} jobs for one work order"
+            await self._settle(row, Delivered.DIVERGED, said, next_at=None)
+        elif jobs:
+            await self._confirmed(row, jobs[0])
+        else:
+            await self._absent(row)
+
+    async def _absent(self, row: Delivery) -> None:
+        seen, now = row.absent_seen + 1, self._clock.now()
+        if not proven_absent(seen):
+            again = now + self._mes.capabilities.visibility_lag
+            await self._store.write(
+                lambda work: work.deliveries.change(row, absent_seen=seen, next_at=again)
+            )
+        elif row.recall_wanted:
+            await self._settle(row, Delivered.RECALLED, "the MES never had it", next_at=None)
+        else:
+            said = "the MES does not have it"
+            await self._settle(
+                row, Delivered.PENDING, said, next_at=now, absent_seen=0, last_sent_at=None
+            )
+
+    async def _ask(self, row: Delivery) -> None:
+        """See how far the MES has come; its status words are claims, checked by the lifecycle."""
+        now = self._clock.now()
+        try:
+            jobs = await self._mes.find(row.reference)
+        except MesUnavailable:
+            await self._postpone(row, now + self._settings.pause)
+            return
+        if len(jobs) != 1:
+            await self._postpone(row, now + self._settings.poll)
+            return
+        await self._store.write(lambda work: self._hear(work, row, jobs[0], now))
+
+    def _hear(self, work: BridgeWork, row: Delivery, job: MesJob, now: datetime) -> None:
+        order = rebuild(work.orders.history(row.order_no))
+        current = is_current(order, row.reference)
+        over = order.stage in FINAL or order.stage is Stage.SHIPPED or not current
+        if job.status is None:
+            self._seen(work, row, job)
+        elif current:
+            word = self._words.get(job.status, job.status)
+            said = RecordMesWord(DESTINATION, row.reference, word, mes_id=job.mes_id)
+            order = self._tell(work, row.order_no, said, kind=ActorKind.MES).order
+        state = order.work_order.delivered if order.work_order and current else row.state
+        again = None if over else now + self._settings.poll
+        row = work.deliveries.get(DESTINATION, row.reference) or row
+        work.deliveries.change(row, state=state, next_at=again)
+
+    def _seen(self, work: BridgeWork, row: Delivery, job: MesJob) -> None:
+        if row.state is Delivered.CONFIRMED:
+            command = self._change(row.reference, Delivered.RECEIVED, "looked up", job.mes_id)
+            self._tell(work, row.order_no, command)
+
+    # --- taking back ----------------------------------------------------------------------------
+
+    async def _recall(self, row: Delivery) -> None:
+        try:
+            await self._mes.recall(row.reference)
+        except RecallRefused as no:
+            why = str(no)
+            await self._store.write(lambda work: self._not_given_back(work, row, why))
+            return
+        except MesUnavailable:
+            await self._postpone(row, self._clock.now() + self._settings.pause)
+            return
+        reach(AFTER_RECALL)
+        await self._settle(row, Delivered.RECALLED, "taken back", next_at=None)
+
+    def _not_given_back(self, work: BridgeWork, row: Delivery, why: str) -> None:
+        again = self._clock.now() + self._settings.poll
+        work.deliveries.change(row, recall_wanted=False, next_at=again)
+        self._tell(work, row.order_no, RecordRecallRefused(row.reference, why))
+
+    # --- a person's decision --------------------------------------------------------------------
+
+    async def decide(
+        self, no: OrderNo, decision: str, cause: Cause, mes_id: str | None = None
+    ) -> Order:
+        """Settle what the machine cannot: ``there``, ``send_again`` or ``give_up``.
+
+        Raises:
+            TransitionRefused: nothing waits for a person.
+        """
+        states = {
+            "there": Delivered.CONFIRMED,
+            "send_again": Delivered.PENDING,
+            "give_up": Delivered.DEAD,
+        }
+        state, now = states[decision], self._clock.now()
+
+        def settle(work: BridgeWork) -> Order:
+            order = rebuild(work.orders.history(no))
+            row = self._waiting(work, order)
+            next_at = None if state is Delivered.DEAD else now
+            work.deliveries.change(
+                row, state=state, since=now, next_at=next_at, absent_seen=0, mes_id=mes_id
+            )
+            said = f"decided by {cause.actor}"
+            command = self._change(row.reference, state, said, mes_id)
+            work.wake("bridge")
+            return self._master.apply(work, no, command, cause, now).order
+
+        return await self._store.write(settle)
+
+    def _waiting(self, work: BridgeWork, order: Order) -> Delivery:
+        stuck = {Delivered.UNCERTAIN, Delivered.REJECTED, Delivered.DEAD, Delivered.DIVERGED}
+        row = order.work_order and work.deliveries.get(DESTINATION, order.work_order.reference)
+        if not row or row.state not in stuck:
+            raise TransitionRefused(order, "delivery-decide", "Nothing waits for a decision.")
+        return row
+
+    # --- writing down ---------------------------------------------------------------------------
+
+    async def _settle(
+        self,
+        row: Delivery,
+        state: Delivered,
+        detail: str | None,
+        *,
+        next_at: datetime | None,
+        **columns: Any,
+    ) -> None:
+        """Write an outcome to the row and to the order, in one commit."""
+        now = self._clock.now()
+        if state is Delivered.UNCERTAIN:
+            columns["last_sent_at"] = now  # Whatever carried it is surely over by now.
+
+        def settle(work: BridgeWork) -> None:
+            work.deliveries.change(
+                row, state=state, since=now, detail=detail, holder=None, next_at=next_at, **columns
+            )
+            command = self._change(row.reference, state, detail, columns.get("mes_id"))
+            self._tell(work, row.order_no, command)
+
+        await self._store.write(settle)
+
+    async def _postpone(self, row: Delivery, until: datetime | None) -> None:
+        await self._store.write(lambda work: work.deliveries.change(row, next_at=until))
+
+    def _tell(
+        self,
+        work: BridgeWork,
+        no: OrderNo,
+        command: OrderCommand,
+        trace_id: str = "",
+        kind: ActorKind = ActorKind.BRIDGE,
+    ) -> Any:
+        actor = Actor(kind, DESTINATION)
+        cause = Cause(actor, type(command).__name__, "bridge", trace_id)
+        return self._master.apply(work, no, command, cause, self._clock.now())
+
+    @staticmethod
+    def _change(
+        reference: WorkOrderRef, state: Delivered, detail: str | None, mes_id: str | None = None
+    ) -> RecordDelivery:
+        return RecordDelivery(DESTINATION, reference, state, detail, mes_id)
+
+
+def is_current(order: Order, reference: str) -> bool:
+    """Whether a reference is that of the order's present work order."""
+    return order.work_order is not None and order.work_order.reference == reference
+
+
+def work_order_of(order: Order, reference: WorkOrderRef) -> WorkOrder:
+    """What the MES is asked to make for an order."""
+    return WorkOrder(
+        reference=reference,
+        order_no=order.no,
+        positions=[_wire(position) for position in order.positions],
+        promise_at=order.promise_at,
+        body_sha256=order.body_sha256 or "",
+    )
+
+
+def _wire(position: Position) -> dict[str, Any]:
+    wire: dict[str, Any] = msgspec.to_builtins(position)
+    return wire

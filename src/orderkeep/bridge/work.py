@@ -1,0 +1,63 @@
+"""What the bridge asks of the store."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from orderkeep.bridge.moves import Delivery
+from orderkeep.delivery.ports import InboxStore
+from orderkeep.kernel.errors import Conflict
+from orderkeep.kernel.ids import OrderNo, WorkOrderRef
+from orderkeep.orders.ports import OrderWork
+
+
+class LeaseLost(Conflict):
+    """Another holder has taken the work order since."""
+
+
+class DeliveryStore(Protocol):
+    """Work orders on their way to foreign systems."""
+
+    def want(
+        self, destination: str, reference: WorkOrderRef, order_no: OrderNo, now: datetime
+    ) -> None:
+        """Keep a new work order as pending and due; a known one is left as it is."""
+        ...
+
+    def get(self, destination: str, reference: str) -> Delivery | None:
+        """One row, or None."""
+        ...
+
+    def due(self, destination: str, now: datetime, limit: int) -> Sequence[Delivery]:
+        """Rows whose ``next_at`` has come and that nobody is sending, longest waiting first."""
+        ...
+
+    def take(self, row: Delivery, holder: str, now: datetime) -> Delivery:
+        """Make ``holder`` the sender: state ``sending``, a greater token, one more attempt.
+
+        Raises:
+            LeaseLost: the row is not as it was read.
+        """
+        ...
+
+    def change(self, row: Delivery, **columns: Any) -> Delivery:
+        """Write columns of a row, if its token is still the one in ``row``.
+
+        Raises:
+            LeaseLost: it is not.
+        """
+        ...
+
+    def abandon(self, destination: str, now: datetime) -> int:
+        """At start, when every earlier holder is proven gone: make their rows due; how many."""
+        ...
+
+
+class BridgeWork(OrderWork, Protocol):
+    """A unit of work of the bridge."""
+
+    @property
+    def deliveries(self) -> DeliveryStore: ...
+
+    @property
+    def inbox(self) -> InboxStore: ...

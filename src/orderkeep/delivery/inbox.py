@@ -1,0 +1,103 @@
+"""Handles what a consumer has received: effect and mark in one commit, so each happens once."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Generic, Protocol, TypeVar
+
+import structlog
+
+from orderkeep.delivery.ports import InboxStore, Received
+from orderkeep.kernel.clock import Clock
+from orderkeep.kernel.errors import Conflict, Refused, Unavailable, Uncertain
+from orderkeep.kernel.failpoints import failpoint, reach
+from orderkeep.kernel.store import Store
+
+BEFORE_HANDLE = failpoint("inbox.before_handle", "received, no effect yet")
+AFTER_HANDLE = failpoint("inbox.after_handle", "effect and mark on disk")
+
+BATCH = 200
+ATTEMPTS = 8
+"""Tries before an envelope is parked as a dead letter."""
+FIRST_PAUSE = timedelta(seconds=1)
+LONGEST_PAUSE = timedelta(minutes=5)
+
+log = structlog.get_logger()
+
+
+class InboxWork(Protocol):
+    """A unit of work on the inbox."""
+
+    @property
+    def inbox(self) -> InboxStore: ...
+
+
+WorkT = TypeVar("WorkT", bound=InboxWork)
+
+
+class InboxWorker(Generic[WorkT]):
+    """One consumer's loop over its inbox; the handler joins the unit of work that marks the row."""
+
+    def __init__(
+        self,
+        store: Store[WorkT],
+        consumer: str,
+        handler: Callable[[WorkT, Received, datetime], None],
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._consumer = consumer
+        self._handler = handler
+        self._clock = clock
+
+    async def step(self) -> int:
+        """Handle one batch; returns how many rows were due, 0 when there was nothing."""
+        now = self._clock.now()
+        rows = await self._store.read(lambda work: work.inbox.due(self._consumer, now, BATCH))
+        # Units that wait together share one commit.
+        await asyncio.gather(*(self._one(row) for row in rows))
+        return len(rows)
+
+    async def _one(self, row: Received) -> None:
+        reach(BEFORE_HANDLE)
+        now = self._clock.now()
+
+        def handle(work: WorkT) -> None:
+            self._handler(work, row, now)
+            work.inbox.handled(row.row, now)
+
+        try:
+            await self._store.write(handle)
+        except Conflict:
+            return  # Someone was faster: the row stays due and is decided again at once.
+        except (Unavailable, Uncertain) as later:
+            log.warning("inbox.store_busy", consumer=self._consumer, reason=type(later).__name__)
+            return
+        except Exception as failure:  # noqa: BLE001  # Top of the loop: kept with its reason.
+            await self._failed(row, failure)
+            return
+        reach(AFTER_HANDLE)
+
+    async def _failed(self, row: Received, failure: Exception) -> None:
+        now = self._clock.now()
+        # The class and our own sentence; a foreign exception's text may hold personal data.
+        said = f": {failure}" if isinstance(failure, Refused) else ""
+        why = f"{type(failure).__name__}{said}"
+        last = isinstance(failure, Refused) or row.attempts + 1 >= ATTEMPTS
+        log.error(
+            "envelope.parked" if last else "envelope.failed",
+            envelope_id=row.envelope.id,
+            attempt=row.attempts + 1,
+            reason=type(failure).__name__,
+            exc_info=not isinstance(failure, Refused),
+        )
+        if last:
+            await self._store.write(lambda work: work.inbox.park(row.row, now, why))
+        else:
+            due = now + pause_after(row.attempts)
+            await self._store.write(lambda work: work.inbox.retry(row.row, due, why))
+
+
+def pause_after(attempts: int) -> timedelta:
+    """How long to wait after so many failed tries: doubling, with an upper bound."""
+    return min(FIRST_PAUSE * (1 << min(attempts, 16)), LONGEST_PAUSE)

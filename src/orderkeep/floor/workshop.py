@@ -1,0 +1,141 @@
+"""What people do on the floor, and what the floor says about it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+
+from orderkeep.delivery.envelope import Envelope
+from orderkeep.delivery.ports import Received
+from orderkeep.floor.ports import FloorWork
+from orderkeep.floor.work_order import STEPS, Job, StepRefused, step
+from orderkeep.kernel.clock import Clock
+from orderkeep.kernel.errors import Refused
+from orderkeep.kernel.failpoints import failpoint, reach
+from orderkeep.kernel.ids import Ids
+from orderkeep.kernel.store import Store
+from orderkeep.orders.announce import FLOOR_WORD
+
+BEFORE_STEP = failpoint("floor.before_step", "an operator has asked, nothing is written")
+AFTER_STEP = failpoint("floor.after_step", "the step and its message are on disk")
+
+_PURPOSES = {"rework": "rework", "cannot-be-made": "cannot_be_made"}
+_SCHEMA_VERSION = 1
+
+
+class JobNotFound(Refused):
+    """The floor has no such work order."""
+
+
+class Workshop:
+    """The built-in floor. Every step and its message are one commit."""
+
+    def __init__(self, store: Store[FloorWork], clock: Clock, ids: Ids) -> None:
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+
+    async def take_in(self, job: Job, trace_id: str) -> Job:
+        """Keep a work order; a reference that is there already is answered with what is there."""
+
+        def unit(work: FloorWork) -> Job:
+            known = work.floor.get(job.reference)
+            if known:
+                return known
+            work.floor.add(job)
+            self._say(work, job, "accepted", {}, trace_id)
+            return job
+
+        return await self._store.write(unit)
+
+    async def find(self, reference: str) -> Job | None:
+        """The work order of a reference, or None."""
+        return await self._store.read(lambda work: work.floor.get(reference))
+
+    async def page(self, after: str | None, limit: int) -> Sequence[Job]:
+        """Work orders in the order they came."""
+        return await self._store.read(lambda work: work.floor.page(after, limit))
+
+    async def act(  # A step's facts, all optional but two.
+        self,
+        reference: str,
+        action: str,
+        operator: str | None = None,
+        *,
+        reason: str | None = None,
+        tracking_no: str | None = None,
+        carrier: str | None = None,
+    ) -> Job:
+        """Do a step: ``start done pack ship hand-back rework cannot-be-made recall scrap``.
+
+        Raises:
+            JobNotFound: the floor has no such work order.
+            StepRefused: not possible where it is.
+        """
+        reach(BEFORE_STEP)
+        now = self._clock.now()
+        said = {
+            "reason": reason,
+            "tracking_no": tracking_no,
+            "carrier": carrier,
+            "purpose": _PURPOSES.get(action),
+        }
+
+        def unit(work: FloorWork) -> Job:
+            return self._step(work, reference, action, operator, said, now)
+
+        job = await self._store.write(unit)
+        reach(AFTER_STEP)
+        return job
+
+    def order_cancelled(self, work: FloorWork, received: Received, now: datetime) -> None:
+        """An order will not be made: its work order leaves the floor, begun or not."""
+        body = msgspec.json.decode(received.envelope.body)
+        job = work.floor.get(body["reference"])
+        if job and job.status in STEPS["scrap"][0]:
+            action = "recall" if job.status == "queued" else "scrap"
+            self._step(work, job.reference, action, None, {"reason": "order cancelled"}, now)
+
+    def _step(
+        self,
+        work: FloorWork,
+        reference: str,
+        action: str,
+        operator: str | None,
+        said: Mapping[str, str | None],
+        now: datetime,
+    ) -> Job:
+        job = work.floor.get(reference)
+        if job is None:
+            raise JobNotFound("The floor has no such work order.", reference=reference)
+        moved, word = step(job, action, operator, now)
+        if word:
+            work.floor.put(moved)
+            self._say(work, moved, word, said)
+        return moved
+
+    def _say(
+        self,
+        work: FloorWork,
+        job: Job,
+        word: str,
+        facts: Mapping[str, str | None],
+        trace_id: str = "",
+    ) -> None:
+        facts = {"word": word, "operator": job.operator, **facts}
+        said = {name: fact for name, fact in facts.items() if fact is not None}
+        body = {"order_no": job.order_no, "reference": job.reference, "seq": job.seq, "said": said}
+        envelope = Envelope(
+            id=self._ids.envelope_id(job.status_since),
+            kind=FLOOR_WORD,
+            schema_version=_SCHEMA_VERSION,
+            order_key=job.order_no,
+            at=job.status_since,
+            trace_id=trace_id,
+            body=msgspec.json.encode(body),
+        )
+        work.outbox.post([envelope])
+        work.wake("relay")
+
+
+__all__ = ["JobNotFound", "StepRefused", "Workshop"]

@@ -1,0 +1,130 @@
+"""The order master: load, decide, save, announce, in one unit of work."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from orderkeep.delivery.envelope import Envelope
+from orderkeep.kernel.clock import Clock
+from orderkeep.kernel.errors import StaleOrder
+from orderkeep.kernel.failpoints import failpoint, reach
+from orderkeep.kernel.ids import Ids, OrderNo
+from orderkeep.kernel.store import Store
+from orderkeep.orders.announce import envelopes_for
+from orderkeep.orders.commands import OrderCommand
+from orderkeep.orders.events import Cause, OrderEvent, Recorded
+from orderkeep.orders.evolve import evolve, rebuild
+from orderkeep.orders.lifecycle import Context, decide
+from orderkeep.orders.order import Order, Stage
+from orderkeep.orders.policy import Policy
+from orderkeep.orders.ports import OrderWork
+from orderkeep.orders.view import board_row
+
+BEFORE_APPEND = failpoint("order.before_append", "decided, nothing of it on disk")
+AFTER_APPEND = failpoint("order.after_append", "events in the unit of work, commit not yet begun")
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """What a command led to: the order as it is now, and what happened; nothing if it was so."""
+
+    order: Order
+    recorded: Sequence[Recorded]
+    envelopes: Sequence[Envelope]
+
+
+class OrderMaster:
+    """The only writer of orders. ``apply`` joins a unit of work; ``handle`` is one of its own."""
+
+    def __init__(self, store: Store[OrderWork], clock: Clock, ids: Ids, policy: Policy) -> None:
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self.policy = policy
+
+    async def handle(
+        self,
+        no: OrderNo,
+        command: OrderCommand,
+        cause: Cause,
+        expected_version: int | None = None,
+    ) -> Handled:
+        """Decide and save; returning means it is on disk and will be announced.
+
+        Raises:
+            OrderNotFound: there is no such order.
+            TransitionRefused: not possible where the order is.
+            StaleOrder: the order is not at ``expected_version`` any more.
+        """
+        now = self._clock.now()
+        return await self._store.write(
+            lambda work: self.apply(work, no, command, cause, now, expected_version)
+        )
+
+    def apply(  # A decision's whole context, spelled out.
+        self,
+        work: OrderWork,
+        no: OrderNo,
+        command: OrderCommand,
+        cause: Cause,
+        now: datetime,
+        expected_version: int | None = None,
+    ) -> Handled:
+        """The same inside a unit of work that does more."""
+        history = work.orders.history(no)
+        order = rebuild(history)
+        if not cause.trace_id:  # Begun by ourselves: it belongs to the trace the order came with.
+            cause = msgspec.structs.replace(cause, trace_id=history[0].cause.trace_id)
+        if expected_version is not None and expected_version != order.version:
+            raise StaleOrder("The order has changed since.", version=order.version)
+        events = decide(order, command, Context(cause.actor, now, self.policy))
+        return self.record(work, order, events, cause, now)
+
+    def record(
+        self,
+        work: OrderWork,
+        order: Order,
+        events: Sequence[OrderEvent],
+        cause: Cause,
+        now: datetime,
+    ) -> Handled:
+        """Save decided events after the order's last one, and what announces them."""
+        if not events:
+            return Handled(order, (), ())
+        reach(BEFORE_APPEND)
+        recorded, after = record_all(order, events, cause, now)
+        work.orders.append(order.version, recorded, board_row(after, self.policy, now))
+        envelopes = envelopes_for(after, recorded, self._ids)
+        if envelopes:
+            work.outbox.post(envelopes)
+            work.wake("relay")
+        work.wake(f"order:{order.no}")
+        reach(AFTER_APPEND)
+        return Handled(after, recorded, envelopes)
+
+
+def record_all(
+    order: Order | None,
+    events: Sequence[OrderEvent],
+    cause: Cause,
+    now: datetime,
+    *,
+    no: OrderNo | None = None,
+) -> tuple[list[Recorded], Order]:
+    """Give events their place after the order's last one; returns them and the order they make."""
+    recorded: list[Recorded] = []
+    number = order.no if order else no
+    if number is None:
+        raise ValueError("a new order needs a number")
+    seq = order.version if order else 0
+    for event in events:
+        seq += 1
+        # The stage it leads to is part of the record, and known only after it has been applied.
+        stage = evolve(order, Recorded(number, seq, now, Stage.INITIATED, cause, event)).stage
+        recorded.append(Recorded(number, seq, now, stage, cause, event))
+        order = evolve(order, recorded[-1])
+    if order is None:
+        raise ValueError("an order has at least one event")
+    return recorded, order
