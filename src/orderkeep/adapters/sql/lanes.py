@@ -7,6 +7,10 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from orderkeep.adapters.sql.work import SqlWork
 from orderkeep.kernel.errors import OrderkeepError
+from orderkeep.kernel.failpoints import failpoint, reach
+
+BEFORE_COMMIT = failpoint("store.before_commit", "nothing of the batch")
+AFTER_COMMIT = failpoint("store.after_commit", "the whole batch; nobody has been told")
 
 ItemT = TypeVar("ItemT")
 ItemT_contra = TypeVar("ItemT_contra", contravariant=True)
@@ -51,6 +55,55 @@ class Lanes(Protocol):
     async def submit(self, lane: Lane[ItemT], item: ItemT) -> Any:
         """Run the item in a shared commit; returning means it is on disk."""
         ...
+
+
+Batch = Sequence[tuple[Lane[Any], Sequence[Any]]]
+"""What shares one commit: the items of each lane, in the order they are run."""
+
+
+def run_batch(work: SqlWork, batch: Batch) -> list[Any]:
+    """Run all items in one transaction; returning means it is on disk. Outcomes in order.
+
+    Raises:
+        CommitFailed: nobody knows whether it is on disk.
+        sqlite3.Error, BatchLost: nothing was done; the transaction may still be open.
+    """
+    work.raw.execute("BEGIN IMMEDIATE")
+    outcomes: list[Any] = []
+    for lane, items in batch:
+        outcomes += lane.run(work, items)
+    gates = [lane.gates for lane, _ in batch if lane.gates is not None]
+    for gate in gates:
+        reach(gate.before_commit)
+    reach(BEFORE_COMMIT)
+    commit(work.raw)
+    reach(AFTER_COMMIT)
+    for gate in gates:
+        reach(gate.after_commit)
+    return outcomes
+
+
+class CommitFailed(OrderkeepError):
+    """COMMIT itself failed, for a reason that leaves its outcome open."""
+
+
+_SURELY_NOT_DONE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY})
+
+
+def commit(raw: sqlite3.Connection) -> None:
+    """Put the transaction on disk.
+
+    Raises:
+        CommitFailed: nobody knows whether it is there.
+        sqlite3.Error: surely not done.
+    """
+    try:
+        raw.execute("COMMIT")
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_IOERR) & 0xFF
+        if code in _SURELY_NOT_DONE:
+            raise
+        raise CommitFailed(str(error)) from error
 
 
 class UnitLane:

@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 from orderkeep.adapters.sql.checkpoints import LARGE_WAL_BYTES, Checkpoints, checkpoint
 from orderkeep.adapters.sql.connections import Link, database_path, facts, open_link
 from orderkeep.adapters.sql.hot_sqlite.accept import AcceptBatch, SqlAcceptLane
+from orderkeep.adapters.sql.hot_sqlite.claim import ClaimBatch, SqlClaimLane
 from orderkeep.adapters.sql.lanes import Failed, Lane, UnitLane
 from orderkeep.adapters.sql.lock import ServerLock
 from orderkeep.adapters.sql.migrate import require_current
@@ -45,7 +46,8 @@ class SqliteStore:
         self._lanes: dict[int, Waiting] = {}
         # Lanes opened first go first: accepting before claiming before everything else.
         self._accepting = AcceptBatch()
-        for hot in (self._accepting,):
+        self._claiming = ClaimBatch()
+        for hot in (self._accepting, self._claiming):
             self._open_lane(hot, HOT_SHARE)
         self._units = self._writer.add_lane(UnitLane(), UNIT_SHARE)
         self._reader = open_link(path, read_only=True)
@@ -69,6 +71,10 @@ class SqliteStore:
     def accepting(self, policy: Policy) -> SqlAcceptLane:
         """Where intake leaves its submissions."""
         return SqlAcceptLane(self, self._accepting, policy)
+
+    def claiming(self) -> SqlClaimLane:
+        """Where operators take orders."""
+        return SqlClaimLane(self, self._claiming)
 
     # --- reading ------------------------------------------------------------------------------
 

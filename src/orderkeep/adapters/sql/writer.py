@@ -11,10 +11,9 @@ from time import perf_counter
 from typing import Any
 
 from orderkeep.adapters.sql.connections import Link
-from orderkeep.adapters.sql.lanes import BatchLost, Failed, Lane
+from orderkeep.adapters.sql.lanes import BatchLost, CommitFailed, Failed, Lane, run_batch
 from orderkeep.adapters.sql.work import SqlWork
 from orderkeep.kernel.errors import CommitOutcomeUnknown, OrderkeepError, StoreBusy
-from orderkeep.kernel.failpoints import failpoint, reach
 from orderkeep.orders.view import BoardRow
 
 QUEUE_BOUND = 4096
@@ -22,14 +21,7 @@ QUEUE_BOUND = 4096
 
 RETRY_AFTER = timedelta(seconds=1)
 
-BEFORE_COMMIT = failpoint("store.before_commit", "nothing of the batch")
-AFTER_COMMIT = failpoint("store.after_commit", "the whole batch; nobody has been told")
-
 _Entry = tuple[Any, "asyncio.Future[Any]"]
-
-
-class StoreDied(Exception):
-    """Internal: the writer stops, and every waiting caller is told."""
 
 
 @dataclass
@@ -145,32 +137,15 @@ class Writer:
         work = SqlWork(self.link)
         started = perf_counter()
         try:
-            outcomes = self._transaction(work, batch)
+            outcomes = run_batch(work, [(lane, [item for item, _ in es]) for lane, es in batch])
         except Exception as error:  # noqa: BLE001  # every caller of the batch is told
             self._recover(error)
             return _all_failed(batch, fate(error))
         self.batches += 1
         self.last_commit_ms = (perf_counter() - started) * 1000
-        return Told(outcomes, set(work.woken), work.board_rows)
-
-    def _transaction(
-        self, work: SqlWork, batch: list[tuple[Lane[Any], list[_Entry]]]
-    ) -> list[tuple["asyncio.Future[Any]", Any]]:
-        work.raw.execute("BEGIN IMMEDIATE")
-        answers: list[tuple[asyncio.Future[Any], Any]] = []
-        for lane, entries in batch:
-            outcomes = lane.run(work, [item for item, _ in entries])
-            futures = [future for _, future in entries]
-            answers += zip(futures, outcomes, strict=True)
-        gates = [lane.gates for lane, _ in batch if lane.gates is not None]
-        for gate in gates:
-            reach(gate.before_commit)
-        reach(BEFORE_COMMIT)
-        commit(work.raw)
-        reach(AFTER_COMMIT)
-        for gate in gates:
-            reach(gate.after_commit)
-        return answers
+        futures = [future for _, entries in batch for _, future in entries]
+        answers = list(zip(futures, outcomes, strict=True))
+        return Told(answers, set(work.woken), work.board_rows)
 
     def _recover(self, error: Exception) -> None:
         """Come back to a connection without a transaction."""
@@ -195,29 +170,6 @@ class Writer:
             self._loop.call_soon_threadsafe(self._tell, told)
         except RuntimeError:
             return  # the loop is gone, and its callers with it
-
-
-class CommitFailed(OrderkeepError):
-    """COMMIT itself failed, for a reason that leaves its outcome open."""
-
-
-_SURELY_NOT_DONE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY})
-
-
-def commit(raw: sqlite3.Connection) -> None:
-    """Put the transaction on disk.
-
-    Raises:
-        CommitFailed: nobody knows whether it is there.
-        sqlite3.OperationalError: surely not done.
-    """
-    try:
-        raw.execute("COMMIT")
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_IOERR) & 0xFF
-        if code in _SURELY_NOT_DONE:
-            raise
-        raise CommitFailed(str(error)) from error
 
 
 def fate(error: Exception) -> Exception:

@@ -14,13 +14,14 @@ from orderkeep.adapters.sql.work import SqlWork
 from orderkeep.intake.ports import Acceptance, ClientRefTaken, KeyReused, Submission
 from orderkeep.kernel.failpoints import failpoint
 from orderkeep.kernel.ids import OrderNo, order_no
+from orderkeep.orders import announce
+from orderkeep.orders.announce import PRICE_WANTED
 from orderkeep.orders.events import SCHEMA_VERSION, encode
 from orderkeep.orders.order import PriceState, Risk, Stage
 from orderkeep.orders.policy import Policy
 from orderkeep.orders.view import BoardRow, summary
 
-KIND = "order.submitted"
-
+_SUBMITTED = "order.submitted"
 BEFORE_COMMIT = failpoint(
     "accept.before_commit", "nothing of the submission; the client has no receipt"
 )
@@ -200,7 +201,7 @@ def _event_tail(submission: Submission, at: int) -> tuple[Any, ...]:
     return (
         1,
         submission.partner_id,
-        KIND,
+        _SUBMITTED,
         SCHEMA_VERSION,
         Stage.SUBMITTED.value,
         at,
@@ -216,9 +217,17 @@ def _event_tail(submission: Submission, at: int) -> tuple[Any, ...]:
 
 def _announcement(n: int, item: Prepared) -> tuple[Any, ...]:
     submission, no = item.submission, order_no(n)
-    body = b'{"order_no":"%b","price_version":1}' % no.encode()
+    body = b'{"order_no":"%b","version":1}' % no.encode()
     trace_id = submission.cause.trace_id
-    return (submission.envelope_id, KIND, SCHEMA_VERSION, no, item.at, trace_id, body)
+    return (
+        submission.envelope_id,
+        PRICE_WANTED,
+        announce.SCHEMA_VERSION,
+        no,
+        item.at,
+        trace_id,
+        body,
+    )
 
 
 def _board_row(n: int, item: Prepared) -> BoardRow:

@@ -1,6 +1,6 @@
 """Orders on SQLite: events are the truth, the board's row is written in the same commit."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -37,6 +37,8 @@ RECORD = (
 )
 _ROW = f"SELECT {', '.join(COLUMNS)} FROM orders WHERE n = ?"
 _OPEN = f"INSERT INTO orders (n, {', '.join(COLUMNS)}) VALUES (?{', ?' * len(COLUMNS)})"
+_INSTANTS = frozenset(column for column in COLUMNS if column.endswith(("_at", "_until", "_since")))
+_FLAGS = frozenset({"is_open", "is_claimable"})
 _VERSION = COLUMNS.index("version")
 _STAGE = COLUMNS.index("stage")
 
@@ -81,20 +83,47 @@ class SqlOrders:
         self._raw.execute(f"UPDATE orders SET {settings} WHERE n = ?", (*values, n))
 
     def _record(self, n: int | None, recorded: Sequence[Recorded], row: BoardRow) -> None:
-        self._raw.executemany(RECORD, [_event_row(n, row.partner_id, one) for one in recorded])
+        self._raw.executemany(RECORD, [event_row(n, row.partner_id, one) for one in recorded])
         self._work.changed(row)
 
 
 def columns(row: BoardRow) -> tuple[Any, ...]:
     """The row as SQLite keeps it: instants in microseconds, words as plain text."""
-    return tuple(_plain(getattr(row, column)) for column in COLUMNS)
+    return tuple([_plain(getattr(row, column)) for column in COLUMNS])
+
+
+def row_from(n: int, values: Sequence[Any]) -> BoardRow:
+    """The board's row of the n-th order from its ``COLUMNS``."""
+    fields = [read(value) for read, value in zip(_READERS, values, strict=True)]
+    return BoardRow(order_no(n), *fields)
 
 
 def _plain(value: Any) -> Any:
-    return to_micros(value) if isinstance(value, datetime) else value
+    # Exactly int or str: the driver looks for an adapter for every subclass, bool and enum too.
+    if isinstance(value, datetime):
+        return to_micros(value)
+    if isinstance(value, str):
+        return str(value)
+    return int(value) if isinstance(value, bool) else value
 
 
-def _event_row(n: int | None, partner_id: str | None, one: Recorded) -> tuple[Any, ...]:
+def _reader(column: str) -> Callable[[Any], Any]:
+    if column in _INSTANTS:
+        return lambda value: None if value is None else from_micros(value)
+    if column in _FLAGS:
+        return bool
+    return Stage if column == "stage" else _as_is
+
+
+def _as_is(value: Any) -> Any:
+    return value
+
+
+_READERS = [_reader(column) for column in COLUMNS]
+
+
+def event_row(n: int | None, partner_id: str | None, one: Recorded) -> tuple[Any, ...]:
+    """The values of ``RECORD``."""
     cause = one.cause
     return (
         n,
@@ -102,9 +131,9 @@ def _event_row(n: int | None, partner_id: str | None, one: Recorded) -> tuple[An
         partner_id,
         kind_of(one.event),
         SCHEMA_VERSION,
-        one.stage,
+        one.stage.value,
         to_micros(one.at),
-        cause.actor.kind,
+        cause.actor.kind.value,
         cause.actor.id,
         cause.actor.role,
         cause.command,

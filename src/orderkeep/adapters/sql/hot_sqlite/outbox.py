@@ -10,7 +10,7 @@ from orderkeep.delivery.envelope import Envelope
 from orderkeep.delivery.ports import Leased
 from orderkeep.kernel.ids import EnvelopeId
 
-TOPIC = "outbox"
+TOPIC = "relay"
 """The bell that is rung when the outbox has something to carry."""
 
 WINDOW = 512
