@@ -8,6 +8,8 @@ from functools import cached_property
 
 from sqlalchemy import Connection
 
+from orderkeep.adapters.sql.access import SqlAccess
+from orderkeep.adapters.sql.board import SqlBoard
 from orderkeep.adapters.sql.connections import Link
 from orderkeep.adapters.sql.hot_sqlite.counters import Counters
 from orderkeep.adapters.sql.hot_sqlite.inbox import SqlInbox
@@ -63,6 +65,14 @@ class SqlWork:
     @cached_property
     def counters(self) -> Counters:
         return Counters(self)
+
+    @cached_property
+    def access(self) -> SqlAccess:
+        return SqlAccess(self)
+
+    @cached_property
+    def board(self) -> SqlBoard:
+        return SqlBoard(self)
 
     # --- after the commit -------------------------------------------------------------------
 
