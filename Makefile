@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PORT ?= 8080
 OFFICE_PORT ?= 8081
 # How many tests run side by side, and which: make test TESTS=tests/unit WORKERS=1
-WORKERS ?= $(shell scripts/cpus)
+WORKERS ?= $(shell scripts/cpus.py)
 TESTS ?= tests
 PYTEST = -n $(WORKERS) --dist worksteal
 ROWS ?= 100000,1000000,5000000
@@ -44,7 +44,7 @@ check: ## style, types, imports that point down, the same for the web applicatio
 	@scripts/setup web
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy src tests
+	.venv/bin/mypy src tests scripts
 	.venv/bin/lint-imports --no-logo
 	cd web && npm run --silent check
 	.venv/bin/python -m pytest --quiet tests/unit/test_tidy.py tests/unit/test_docs.py
@@ -59,6 +59,8 @@ format: ## let ruff place every comma
 lock: ## lock the newest allowed packages' versions and hashes (UPGRADE=1 to move locked ones)
 	@scripts/setup dev
 	@scripts/lock
+	@cd web && npm install --package-lock-only --no-audit --no-fund $(if $(UPGRADE),&& npm update --package-lock-only)
+	@scripts/complete_web_lock.py
 
 .PHONY: clean
 clean: ## remove what was built; orders in var/ stay
