@@ -166,7 +166,10 @@ class Bridge:
             never_sent = self._change(reference, Delivered.RECALLED, "never sent")
             self._tell(work, no, never_sent, trace_id)
         elif row.state not in {Delivered.RECALLED, Delivered.REJECTED}:
-            work.deliveries.change(row, recall_wanted=True, next_at=row.next_at or now)
+            # A row that is being sent is left to its sender, which finds the wish afterwards.
+            sending = row.state is Delivered.SENDING
+            next_at = row.next_at if sending else row.next_at or now
+            work.deliveries.change(row, recall_wanted=True, next_at=next_at)
 
     # --- the loop -------------------------------------------------------------------------------
 

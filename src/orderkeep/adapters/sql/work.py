@@ -11,11 +11,15 @@ from sqlalchemy import Connection
 from orderkeep.adapters.sql.access import SqlAccess
 from orderkeep.adapters.sql.board import SqlBoard
 from orderkeep.adapters.sql.connections import Link
+from orderkeep.adapters.sql.deliveries import SqlDeliveries
+from orderkeep.adapters.sql.floor import SqlFloor
 from orderkeep.adapters.sql.hot_sqlite.counters import Counters
 from orderkeep.adapters.sql.hot_sqlite.inbox import SqlInbox
 from orderkeep.adapters.sql.hot_sqlite.orders import SqlOrders
 from orderkeep.adapters.sql.hot_sqlite.outbox import SqlOutbox
 from orderkeep.adapters.sql.hot_sqlite.submissions import SqlSubmissions
+from orderkeep.adapters.sql.price_jobs import SqlMeasurements, SqlPriceJobs
+from orderkeep.adapters.sql.timers import SqlTimers
 from orderkeep.orders.view import BoardRow
 
 
@@ -73,6 +77,26 @@ class SqlWork:
     @cached_property
     def board(self) -> SqlBoard:
         return SqlBoard(self)
+
+    @cached_property
+    def deliveries(self) -> SqlDeliveries:
+        return SqlDeliveries(self)
+
+    @cached_property
+    def price_jobs(self) -> SqlPriceJobs:
+        return SqlPriceJobs(self)
+
+    @cached_property
+    def measurements(self) -> SqlMeasurements:
+        return SqlMeasurements(self)
+
+    @cached_property
+    def floor(self) -> SqlFloor:
+        return SqlFloor(self)
+
+    @cached_property
+    def timers(self) -> SqlTimers:
+        return SqlTimers(self)
 
     # --- after the commit -------------------------------------------------------------------
 

@@ -1,0 +1,104 @@
+"""Work orders on their way to foreign systems, in Core: one text for both databases."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Row, and_, or_, select, update
+
+from orderkeep.adapters.sql.tables import deliveries
+from orderkeep.bridge.moves import Delivery
+from orderkeep.bridge.work import LeaseLost
+from orderkeep.kernel.ids import OrderNo, WorkOrderRef, order_n, order_no
+from orderkeep.orders.order import Delivered
+
+_MINE = tuple(deliveries.c[name] for name in Delivery.__struct_fields__ if name != "order_no")
+
+
+class _Work(Protocol):
+    @property
+    def connection(self) -> Connection: ...
+
+
+class SqlDeliveries:
+    """Implements ``bridge.work.DeliveryStore``."""
+
+    def __init__(self, work: _Work) -> None:
+        self._connection = work.connection
+
+    def want(
+        self, destination: str, reference: WorkOrderRef, order_no: OrderNo, now: datetime
+    ) -> None:
+        if self.get(destination, reference) is None:
+            self._connection.execute(
+                deliveries.insert().values(
+                    destination=destination,
+                    reference=reference,
+                    order_n=order_n(order_no),
+                    state=Delivered.PENDING,
+                    since=now,
+                    next_at=now,
+                )
+            )
+
+    def get(self, destination: str, reference: str) -> Delivery | None:
+        row = self._connection.execute(
+            select(deliveries.c.order_n, *_MINE).where(_is(destination, reference))
+        ).one_or_none()
+        return None if row is None else _delivery(row)
+
+    def due(self, destination: str, now: datetime, limit: int) -> Sequence[Delivery]:
+        rows = self._connection.execute(
+            select(deliveries.c.order_n, *_MINE)
+            .where(deliveries.c.destination == destination, deliveries.c.next_at <= now)
+            .order_by(deliveries.c.next_at)
+            .limit(limit)
+        )
+        return [_delivery(row) for row in rows]
+
+    def take(self, row: Delivery, holder: str, now: datetime) -> Delivery:
+        # Without a next_at nobody else finds it: only a start after the holder's end does.
+        return self._write(
+            row,
+            state=Delivered.SENDING,
+            since=now,
+            holder=holder,
+            lease_token=row.lease_token + 1,
+            attempts=row.attempts + 1,
+            next_at=None,
+        )
+
+    def change(self, row: Delivery, **columns: Any) -> Delivery:
+        return self._write(row, **columns)
+
+    def abandon(self, destination: str, now: datetime) -> int:
+        sending = and_(
+            deliveries.c.destination == destination, deliveries.c.state == Delivered.SENDING
+        )
+        return self._connection.execute(
+            update(deliveries)
+            .where(sending, or_(deliveries.c.next_at.is_(None), deliveries.c.next_at > now))
+            .values(next_at=now)
+        ).rowcount
+
+    def _write(self, row: Delivery, **columns: Any) -> Delivery:
+        written = self._connection.execute(
+            update(deliveries)
+            .where(_is(row.destination, row.reference), deliveries.c.lease_token == row.lease_token)
+            .values(**columns)
+            .returning(deliveries.c.order_n, *_MINE)
+        ).one_or_none()
+        if written is None:
+            raise LeaseLost(row.reference)
+        return _delivery(written)
+
+
+def _is(destination: str, reference: str) -> Any:
+    return and_(deliveries.c.destination == destination, deliveries.c.reference == reference)
+
+
+def _delivery(row: Row[Any]) -> Delivery:
+    columns = dict(row._mapping)  # noqa: SLF001  # SQLAlchemy's public name for it.
+    number = order_no(columns.pop("order_n"))
+    state = Delivered(columns.pop("state"))
+    return Delivery(order_no=number, state=state, **columns)

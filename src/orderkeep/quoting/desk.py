@@ -1,0 +1,263 @@
+"""The price desk: takes questions from the inbox, has files measured, writes the answer down.
+
+A question is a row, so that it survives a restart; its worker holds it by a lease. Measurements
+are kept by the file's hash; prices never are, since books change.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+
+from orderkeep.delivery.ports import InboxStore, Received
+from orderkeep.files.ports import FileKeeper, FileNotFound
+from orderkeep.kernel.clock import Clock
+from orderkeep.kernel.failpoints import failpoint, reach
+from orderkeep.kernel.ids import OrderNo
+from orderkeep.kernel.money import Money
+from orderkeep.kernel.store import Store
+from orderkeep.orders.commands import (
+    ApproveOrder,
+    OrderCommand,
+    RecordManual,
+    RecordPrice,
+    RecordPricingFailure,
+    StartPricing,
+)
+from orderkeep.orders.events import Actor, ActorKind, Cause
+from orderkeep.orders.evolve import rebuild
+from orderkeep.orders.master import Handled, OrderMaster
+from orderkeep.orders.order import ManualReason, Order, Position, PriceLine
+from orderkeep.orders.ports import OrderWork
+from orderkeep.quoting.measurement import KERNEL_VERSION, Finding, Manual, Measurement, Outcome
+from orderkeep.quoting.ports import Engine, EngineUnavailable, ModelFile
+from orderkeep.quoting.price_book import PriceBook
+from orderkeep.quoting.quote import Item, ManualReasons, PricedOrder, Quote, quote_order
+
+AFTER_TAKE = failpoint("quoting.after_take", "the question is held, nothing is measured")
+AFTER_MEASURE = failpoint("quoting.after_measure", "measured, the answer is not written down")
+AFTER_ANSWER = failpoint("quoting.after_answer", "the price is on disk")
+
+LEASE = timedelta(minutes=5)
+DEADLINE = timedelta(minutes=2)
+ATTEMPTS = 3
+BATCH = 4
+PAUSE = timedelta(seconds=5)
+UNIT = "mm"
+
+log = structlog.get_logger()
+
+
+class PriceJob(msgspec.Struct, frozen=True):
+    """A question held: which order, which version of its price."""
+
+    row: int
+    token: int
+    order_no: OrderNo
+    version: int
+    attempts: int
+
+
+class PriceJobs(Protocol):
+    """Questions that wait for a price."""
+
+    def add(self, no: OrderNo, version: int, now: datetime) -> None:
+        """Keep a question; one that is known is left as it is."""
+        ...
+
+    def take(self, now: datetime, lease_ends: datetime, limit: int) -> Sequence[PriceJob]:
+        """Hold waiting questions, oldest first, counting an attempt."""
+        ...
+
+    def done(self, job: PriceJob) -> bool:
+        """The question is answered; False when the job is not held under its token any more."""
+        ...
+
+    def put_back(self, job: PriceJob, due: datetime) -> None:
+        """Not answered: free again at ``due``."""
+        ...
+
+    def release_all(self) -> int:
+        """At start, when every earlier holder is proven gone: free what they held; how many."""
+        ...
+
+
+class Measurements(Protocol):
+    """What is known about files that were measured before."""
+
+    def get(self, sha256: str, unit: str, kernel_version: str) -> Outcome | None: ...
+
+    def put(
+        self, sha256: str, unit: str, kernel_version: str, outcome: Outcome, now: datetime
+    ) -> None: ...
+
+
+class QuotingWork(OrderWork, Protocol):
+    """A unit of work of the price desk."""
+
+    @property
+    def price_jobs(self) -> PriceJobs: ...
+
+    @property
+    def measurements(self) -> Measurements: ...
+
+    @property
+    def inbox(self) -> InboxStore: ...
+
+
+ApprovalRule = Callable[[Any, Order], str | None]
+"""Names the rule that approves a priced order without a person, or None."""
+
+
+class PriceDesk:
+    """Answers price questions, a few at a time."""
+
+    def __init__(
+        self,
+        store: Store[QuotingWork],
+        master: OrderMaster,
+        engine: Engine,
+        files: FileKeeper,
+        book: PriceBook,
+        rule: ApprovalRule,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._master = master
+        self._engine = engine
+        self._files = files
+        self._book = book
+        self._rule = rule
+        self._clock = clock
+
+    def handle(self, work: QuotingWork, received: Received, now: datetime) -> None:
+        """Take an announcement that a price is wanted."""
+        body = msgspec.json.decode(received.envelope.body)
+        work.price_jobs.add(OrderNo(body["order_no"]), body["version"], now)
+        work.wake("quoting")
+
+    async def recover(self) -> int:
+        """At start: whoever held a question is gone. Returns how many were freed."""
+        return await self._store.write(lambda work: work.price_jobs.release_all())
+
+    async def step(self) -> int:
+        """Answer a batch of questions; returns how many were taken."""
+        now = self._clock.now()
+        jobs = await self._store.write(lambda work: self._take(work, now))
+        if jobs:
+            reach(AFTER_TAKE)
+        await asyncio.gather(*(self._answer(job) for job in jobs))
+        return len(jobs)
+
+    def _take(self, work: QuotingWork, now: datetime) -> Sequence[PriceJob]:
+        jobs = work.price_jobs.take(now, now + LEASE, BATCH)
+        for job in jobs:
+            self._tell(work, job, StartPricing(job.version), now)
+        return jobs
+
+    async def _answer(self, job: PriceJob) -> None:
+        order = await self._store.read(lambda work: rebuild(work.orders.history(job.order_no)))
+        if order.price.version != job.version:
+            await self._store.write(lambda work: work.price_jobs.done(job))
+            return
+        try:
+            outcomes = [await self._measured(position) for position in order.positions]
+        except EngineUnavailable as away:
+            await self._unanswered(job, str(away))
+            return
+        reach(AFTER_MEASURE)
+        priced = quote_order([_item(p) for p in order.positions], outcomes, self._book)
+        await self._write_down(job, answer(job.version, priced))
+        reach(AFTER_ANSWER)
+
+    async def _measured(self, position: Position) -> Outcome | None:
+        """What measuring a position's file says; None for a ready-made piece."""
+        if position.sku is not None:
+            return None
+        sha256 = position.file_sha256 or ""
+        known = await self._store.read(
+            lambda work: work.measurements.get(sha256, UNIT, KERNEL_VERSION)
+        )
+        return known or await self._measure(sha256)
+
+    async def _measure(self, sha256: str) -> Outcome:
+        try:
+            async with self._files.open(sha256) as path:
+                outcome = await self._engine.measure(ModelFile(path, UNIT), DEADLINE)
+        except FileNotFound:
+            return Manual((Finding("file_lost", "The model file is not in the store."),))
+        if isinstance(outcome, Measurement) or not _is_about_the_machine(outcome):
+            now = self._clock.now()
+            await self._store.write(
+                lambda work: work.measurements.put(sha256, UNIT, KERNEL_VERSION, outcome, now)
+            )
+        return outcome
+
+    async def _write_down(self, job: PriceJob, command: OrderCommand) -> None:
+        now = self._clock.now()
+
+        def unit(work: QuotingWork) -> None:
+            if not work.price_jobs.done(job):
+                return  # Another worker holds the question now; its answer counts.
+            order = self._tell(work, job, command, now).order
+            rule = self._rule(work, order)
+            if rule is not None:
+                self._tell(work, job, ApproveOrder(rule), now, Actor(ActorKind.RULE, rule))
+
+        await self._store.write(unit)
+
+    async def _unanswered(self, job: PriceJob, why: str) -> None:
+        """The engine was away: the question waits, and after some tries a seller is asked."""
+        if job.attempts >= ATTEMPTS:
+            await self._write_down(job, RecordPricingFailure(job.version, why))
+            return
+        due = self._clock.now() + PAUSE
+        await self._store.write(lambda work: work.price_jobs.put_back(job, due))
+
+    def _tell(
+        self,
+        work: QuotingWork,
+        job: PriceJob,
+        command: OrderCommand,
+        now: datetime,
+        actor: Actor | None = None,
+    ) -> Handled:
+        actor = actor or Actor(ActorKind.ENGINE, KERNEL_VERSION)
+        cause = Cause(actor, type(command).__name__, "quoting", "")
+        return self._master.apply(work, job.order_no, command, cause, now)
+
+
+def answer(version: int, priced: PricedOrder | ManualReasons) -> RecordPrice | RecordManual:
+    """The order's command for what the price book said."""
+    if isinstance(priced, ManualReasons):
+        reasons = [ManualReason(r.position, r.code, r.message) for r in priced.reasons]
+        return RecordManual(version, reasons)
+    lines = [_line(at, quote) for at, quote in enumerate(priced.positions, start=1)]
+    total = Money(priced.total, priced.currency)
+    return RecordPrice(version, total, lines, priced.book_version)
+
+
+def _line(position: int, quote: Quote) -> PriceLine:
+    return PriceLine(
+        position=position,
+        unit=str(quote.unit),
+        total=str(quote.total),
+        lines=[msgspec.to_builtins(line) for line in quote.lines],
+        mass_g=str(quote.mass_g),
+        volume_mm3=None if quote.volume_mm3 is None else str(quote.volume_mm3),
+    )
+
+
+def _item(position: Position) -> Item:
+    return Item(position.quantity, position.material, position.sku, position.engraving)
+
+
+def _is_about_the_machine(outcome: Manual) -> bool:
+    """Whether the reason lies with us and not with the file: such an answer is not kept."""
+    return any(finding.code in _OURS for finding in outcome.reasons)
+
+
+_OURS = frozenset({"killed", "resource_limit", "timeout", "cancelled", "file_lost"})
