@@ -58,5 +58,5 @@ class Counters:
     def flush(self) -> None:
         """Write the changes."""
         if self._changes:
-            self._raw.executemany(_ADD, [item for item in self._changes.items() if item[1]])
+            self._raw.executemany(_ADD, list(self._changes.items()))
             self._changes.clear()

@@ -1,0 +1,1 @@
+"""Benchmarks that print ratios: absolute figures say little about another machine."""

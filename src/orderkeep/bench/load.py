@@ -1,0 +1,62 @@
+"""Closed-loop load and what it measured: a client sends its next request when it has an answer."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from statistics import median
+from time import perf_counter
+
+import msgspec
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """One round of one path at one number of clients."""
+
+    per_s: float
+    p50_ms: float
+    p99_ms: float
+
+
+async def closed_loop(
+    request: Callable[[], Awaitable[object]], clients: int, seconds: float
+) -> Sample:
+    """Let clients repeat a request for a while, each waiting for its answer."""
+    took: list[float] = []
+    started = perf_counter()
+    ends = started + seconds
+
+    async def client() -> None:
+        before = perf_counter()
+        while before < ends:
+            await request()
+            after = perf_counter()
+            took.append(after - before)
+            before = after
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(clients):
+            group.create_task(client())
+    return sample(took, perf_counter() - started)
+
+
+def sample(took: list[float], elapsed: float) -> Sample:
+    """Rate and percentiles of single durations in seconds."""
+    took.sort()
+    return Sample(
+        per_s=round(len(took) / elapsed, 1),
+        p50_ms=round(percentile(took, 0.50) * 1000, 3),
+        p99_ms=round(percentile(took, 0.99) * 1000, 3),
+    )
+
+
+def percentile(ordered: list[float], share: float) -> float:
+    """The value below which a share of the sorted values lies."""
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def middle(samples: list[Sample]) -> Sample:
+    """Field by field the median of the rounds."""
+    return Sample(
+        per_s=median(one.per_s for one in samples),
+        p50_ms=median(one.p50_ms for one in samples),
+        p99_ms=median(one.p99_ms for one in samples),
+    )
