@@ -81,7 +81,7 @@ class Journal:
     def sync(self) -> None:
         """Return when every entry is on the disk."""
         try:
-            os.fsync(self._file)
+            os.fdatasync(self._file)  # Syncs the length too; only the file's times stay behind.
         except OSError as error:
             raise JournalFailed("the journal cannot be synced") from error
 

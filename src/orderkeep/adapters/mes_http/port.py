@@ -48,7 +48,7 @@ class MesHttp:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections; calls under way fail as uncertain."""
+        """Close the connections; no call may be under way."""
         await self._wire.aclose()
 
     async def submit(self, work_order: WorkOrder) -> MesJob:
