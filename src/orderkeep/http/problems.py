@@ -20,6 +20,7 @@ from orderkeep.bridge.ports import MesOutcomeUnknown, MesRejected, MesUnavailabl
 from orderkeep.files.ports import DigestMismatch, FileNotFound, FilesUnavailable
 from orderkeep.http import refusals
 from orderkeep.intake.ports import ClientRefTaken, KeyReused
+from orderkeep.intake.strict_json import MalformedBody
 from orderkeep.kernel.errors import (
     CommitOutcomeUnknown,
     Conflict,
@@ -59,7 +60,7 @@ class Problem:
 PROBLEMS: Mapping[type[OrderkeepError], Problem] = {
     # What HTTP refuses.
     refusals.BadRequest: Problem(400, "bad-request", "Not a request we can understand"),
-    refusals.MalformedBody: Problem(400, "malformed-body", "The body is not strict JSON"),
+    MalformedBody: Problem(400, "malformed-body", "The body is not strict JSON"),
     refusals.BadParameters: Problem(400, "bad-parameters", "A parameter is not as it must be"),
     refusals.BadIdempotencyKey: Problem(400, "idempotency-key", "An Idempotency-Key is needed"),
     refusals.WrongKey: Problem(401, "wrong-key", "No valid key came with the request"),

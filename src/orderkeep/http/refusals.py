@@ -13,10 +13,6 @@ class BadRequest(Refused):
     """Not a request we can understand."""
 
 
-class MalformedBody(Invalid):
-    """The body is not JSON as strict as we read it."""
-
-
 class BadParameters(Invalid):
     """A query parameter or a path part is not as it must be."""
 

@@ -5,9 +5,11 @@ from typing import Protocol
 
 import msgspec
 
+from orderkeep.files.ports import FileStore
 from orderkeep.kernel.errors import Refused
 from orderkeep.kernel.ids import OrderNo, PartnerId
 from orderkeep.orders.events import Cause, OrderSubmitted
+from orderkeep.orders.ports import OrderStore
 
 
 class Submission(msgspec.Struct, frozen=True):
@@ -57,3 +59,33 @@ class AcceptLane(Protocol):
             CommitOutcomeUnknown: send it again with the same key.
         """
         ...
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """What was answered when a submission was kept."""
+
+    order_no: OrderNo
+    client_ref: str
+    accepted_at: datetime
+    body_sha256: str
+
+
+class ReceiptStore(Protocol):
+    """Receipts given."""
+
+    def find(self, partner_id: PartnerId, key: str, client_ref: str) -> Receipt | None:
+        """The receipt given for the key, else for the client's number; None for neither."""
+        ...
+
+
+class IntakeWork(Protocol):
+    """What intake reads before it accepts."""
+
+    @property
+    def files(self) -> FileStore: ...
+
+    @property
+    def orders(self) -> OrderStore: ...
+
+    @property
+    def receipts(self) -> ReceiptStore: ...

@@ -1,0 +1,201 @@
+"""Accept a submission once: one function for HTTP and for existing queues."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+
+from orderkeep.files.ports import StoredFile
+from orderkeep.intake.checks import Catalogue, check, promise_by
+from orderkeep.intake.ports import Acceptance, AcceptLane, IntakeWork, Receipt, Submission
+from orderkeep.intake.strict_json import Strict, StrictDecoder
+from orderkeep.intake.submission import ItemBody, SubmissionBody
+from orderkeep.kernel.clock import Clock
+from orderkeep.kernel.errors import Fault, Invalid
+from orderkeep.kernel.ids import FileId, Ids, OrderNo, PartnerId
+from orderkeep.kernel.store import Store
+from orderkeep.orders.events import Actor, ActorKind, Cause, OrderSubmitted
+from orderkeep.orders.order import Position
+
+Promise = Callable[[SubmissionBody, datetime], datetime]
+"""The instant promised for a submission accepted at an instant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who sends, over which channel, and under which trace; ``via`` names the key or the queue."""
+
+    partner_id: PartnerId
+    channel: str
+    source: str
+    via: str
+    trace_id: str
+
+    @property
+    def cause(self) -> Cause:
+        """Why the order exists."""
+        actor = Actor(ActorKind.PARTNER, self.partner_id)
+        return Cause(actor, f"SubmitOrder {self.via}", self.source, self.trace_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An acceptance with what its receipt says; the same for every repetition."""
+
+    order_no: OrderNo
+    client_ref: str
+    accepted_at: datetime
+    body_sha256: str
+    promise_at: datetime
+    promise_by: datetime | None
+    replayed: bool
+
+    @property
+    def receipt_id(self) -> str:
+        """Names this acceptance of these bytes; can be computed again from the receipt."""
+        proof = f"{self.order_no}|{self.accepted_at.isoformat()}|{self.body_sha256}"
+        return sha256(proof.encode()).hexdigest()[:32]
+
+
+class Intake:
+    """Accepts submissions: read strictly, checked, then kept in one shared commit."""
+
+    def __init__(
+        self,
+        store: Store[IntakeWork],
+        lane: AcceptLane,
+        catalogue: Callable[[], Catalogue],
+        promise: Promise,
+        clock: Clock,
+        ids: Ids,
+    ) -> None:
+        self._store = store
+        self._lane = lane
+        self._catalogue = catalogue
+        self._promise = promise
+        self._clock = clock
+        self._ids = ids
+        self._decoder = StrictDecoder(SubmissionBody)
+
+    async def accept(self, sender: Sender, key: str, body: bytes) -> Accepted:
+        """Keep a submission once; returning means it is on disk.
+
+        Raises:
+            MalformedBody, Invalid: refused with all its faults; nothing was stored.
+            KeyReused, ClientRefTaken: nothing was stored.
+            StoreBusy: nothing was stored; try again later.
+            CommitOutcomeUnknown: send it again with the same key.
+        """
+        read = self._decoder.decode(body)
+        now = self._clock.now()
+        files = await self._files(sender.partner_id, read.value)
+        faults = check(read.value, files, self._catalogue(), now)
+        if faults:
+            return await self._again(sender, key, read, faults)
+        submission = self._submission(sender, key, read, files, now)
+        acceptance = await self._lane.accept(submission)
+        if acceptance.replayed:
+            return await self._replayed(acceptance, submission.body_sha256)
+        return _accepted(acceptance, submission.body_sha256, submission.event)
+
+    async def _files(
+        self, partner_id: PartnerId, body: SubmissionBody
+    ) -> Mapping[FileId, StoredFile]:
+        wanted = {FileId(item.file_id) for item in body.items if item.file_id is not None}
+        if not wanted:
+            return {}
+        found = await self._store.read(lambda work: work.files.find(wanted))
+        return {one: file for one, file in found.items() if file.partner_id == partner_id}
+
+    def _submission(
+        self,
+        sender: Sender,
+        key: str,
+        read: Strict[SubmissionBody],
+        files: Mapping[FileId, StoredFile],
+        now: datetime,
+    ) -> Submission:
+        body_sha256 = sha256(read.canonical).hexdigest()
+        return Submission(
+            partner_id=sender.partner_id,
+            client_ref=read.value.client_ref,
+            key=key,
+            body=read.canonical,
+            body_sha256=body_sha256,
+            event=_event(sender, read.value, files, body_sha256, self._promise(read.value, now)),
+            cause=sender.cause,
+            envelope_id=self._ids.envelope_id(now),
+            at=now,
+        )
+
+    async def _again(
+        self,
+        sender: Sender,
+        key: str,
+        read: Strict[SubmissionBody],
+        faults: Collection[Fault],
+    ) -> Accepted:
+        """A repetition gets its stored answer, even if today the submission would be refused."""
+        body_sha256 = sha256(read.canonical).hexdigest()
+        client_ref = read.value.client_ref
+        known = await self._store.read(
+            lambda work: work.receipts.find(sender.partner_id, key, client_ref)
+        )
+        if known is None or known.body_sha256 != body_sha256:
+            raise Invalid([*faults])
+        return await self._replayed(_acceptance(known), body_sha256)
+
+    async def _replayed(self, acceptance: Acceptance, body_sha256: str) -> Accepted:
+        """The promise as it was given then: the policy may have changed since."""
+        history = await self._store.read(lambda work: work.orders.history(acceptance.order_no))
+        first = next(one.event for one in history if isinstance(one.event, OrderSubmitted))
+        return _accepted(acceptance, body_sha256, first)
+
+
+def position(number: int, item: ItemBody, files: Mapping[FileId, StoredFile]) -> Position:
+    """One line of the order, bound to the bytes of its file as they are now and for ever."""
+    file = files.get(FileId(item.file_id)) if item.file_id is not None else None
+    return Position(
+        position=number,
+        quantity=item.quantity,
+        material=item.material,
+        file_id=file.id if file else None,
+        file_sha256=file.sha256 if file else None,
+        file_name=file.name if file else None,
+        sku=item.sku,
+        engraving=item.engraving,
+    )
+
+
+def _event(
+    sender: Sender,
+    body: SubmissionBody,
+    files: Mapping[FileId, StoredFile],
+    body_sha256: str,
+    promise_at: datetime,
+) -> OrderSubmitted:
+    return OrderSubmitted(
+        channel=sender.channel,
+        positions=[position(n, item, files) for n, item in enumerate(body.items, start=1)],
+        body_sha256=body_sha256,
+        promise_at=promise_at,
+        partner_id=sender.partner_id,
+        client_ref=body.client_ref,
+        promise_by=promise_by(body),
+    )
+
+
+def _accepted(acceptance: Acceptance, body_sha256: str, event: OrderSubmitted) -> Accepted:
+    return Accepted(
+        order_no=acceptance.order_no,
+        client_ref=acceptance.client_ref,
+        accepted_at=acceptance.accepted_at,
+        body_sha256=body_sha256,
+        promise_at=event.promise_at,
+        promise_by=event.promise_by,
+        replayed=acceptance.replayed,
+    )
+
+
+def _acceptance(known: Receipt) -> Acceptance:
+    return Acceptance(known.order_no, known.client_ref, known.accepted_at, replayed=True)
