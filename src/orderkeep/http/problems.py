@@ -18,6 +18,7 @@ from orderkeep.access.rights import NotAllowed
 from orderkeep.access.sessions import NotSignedIn, TooManyFailures, WrongCredentials
 from orderkeep.bridge.ports import MesOutcomeUnknown, MesRejected, MesUnavailable, RecallRefused
 from orderkeep.files.ports import DigestMismatch, FileNotFound, FilesUnavailable
+from orderkeep.files.upload import FileTooLarge, TooManyUploads
 from orderkeep.http import refusals
 from orderkeep.intake.ports import ClientRefTaken, KeyReused
 from orderkeep.intake.strict_json import MalformedBody
@@ -72,13 +73,14 @@ PROBLEMS: Mapping[type[OrderkeepError], Problem] = {
     refusals.UnsupportedBody: Problem(415, "unsupported-body", "Not this kind of body"),
     refusals.TooManyRequests: Problem(429, "too-many-requests", "The quota is used up"),
     refusals.HeadersTooLarge: Problem(431, "headers-too-large", "The headers are too large"),
-    refusals.TooManyUploads: Problem(503, "busy", "Too busy for the moment"),
     # Submissions and files.
     Invalid: Problem(422, "invalid", "Understood, but not as it must be"),
     KeyReused: Problem(422, "key-reused", "The key has been used with another body"),
     ClientRefTaken: Problem(409, "client-ref-taken", "The number belongs to another order"),
     FileNotFound: Problem(404, "file-not-found", "There is no such file"),
     DigestMismatch: Problem(422, "digest-mismatch", "The file did not arrive as announced"),
+    FileTooLarge: Problem(413, "body-too-large", "The body is too large"),
+    TooManyUploads: Problem(503, "busy", "Too busy for the moment"),
     FilesUnavailable: Problem(503, "files-unavailable", "Files cannot be kept at the moment"),
     Unreadable: Problem(422, "file-unreadable", "The model file cannot be read"),
     # Orders.

@@ -6,7 +6,7 @@ No message and no fact repeats what was sent.
 from collections.abc import Sequence
 from datetime import timedelta
 
-from orderkeep.kernel.errors import Fault, Invalid, Refused, Unavailable
+from orderkeep.kernel.errors import Fault, Invalid, Refused
 
 
 class BadRequest(Refused):
@@ -66,10 +66,6 @@ class TooManyRequests(Refused):
     def __init__(self, retry_after: timedelta) -> None:
         super().__init__("The quota is used up; come again after the time given.")
         self.retry_after = retry_after
-
-
-class TooManyUploads(Unavailable):
-    """As many files as we take at once are on their way already."""
 
 
 def bad_parameter(name: str, code: str, message: str) -> BadParameters:
