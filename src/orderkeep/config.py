@@ -1,0 +1,266 @@
+"""Every setting, read once, frozen. ``orderkeep.toml`` first, then the environment, which wins.
+
+A section's setting ``[mes] read_timeout`` is ``ORDERKEEP_MES_READ_TIMEOUT`` in the environment.
+Durations are written ``500ms 30s 5m 2h 3d``.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from datetime import timedelta
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from orderkeep.kernel.errors import Fault, Invalid
+
+PREFIX = "ORDERKEEP_"
+FILE = "orderkeep.toml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MesSettings:
+    """The MES behind HTTP; see docs/reference/settings.md for each field's meaning."""
+
+    idempotency: Literal["none", "key", "reference"] = "none"
+    lookup: bool = True
+    recall: bool = False
+    listing: bool = True
+    visibility_lag: timedelta = timedelta(seconds=10)
+    poll: timedelta = timedelta(seconds=5)
+    """How often to ask for the status of a work order that is being made."""
+    pause: timedelta = timedelta(seconds=5)
+    """How long to rest after the MES was away."""
+    concurrency: int = 8
+    connect_timeout: timedelta = timedelta(seconds=3)
+    read_timeout: timedelta = timedelta(seconds=30)
+    total_timeout: timedelta = timedelta(seconds=60)
+    auth_header: str | None = field(default=None, repr=False)
+    """``Name: value``, sent with every call."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Paths and fields as this MES calls them: ``submit_path``, ``reference_field`` …"""
+    words: Mapping[str, str] = field(default_factory=dict)
+    """This MES's status words onto ours: ``accepted started completed packaging shipped …``"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleSettings:
+    """The maker's rules of the lifecycle; see ``orders/policy.py``."""
+
+    lead_time: timedelta = timedelta(days=21)
+    price_valid: timedelta = timedelta(hours=72)
+    claim: timedelta = timedelta(hours=4)
+    close_after: timedelta = timedelta(days=14)
+    draft: timedelta = timedelta(days=7)
+    rework_limit: int = 3
+    reconsent_above: Decimal = Decimal("0.05")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be set. Objects receive the values they use, never this."""
+
+    database_url: str = "sqlite:///var/orderkeep.db"
+    transport_url: str = "embedded:"
+    files_url: str | None = None
+    """``file:///absolute/path``; without it, the folder ``files`` beside the database."""
+    mes: Literal["floor", "http"] = "floor"
+    mes_url: str | None = None
+    smtp_url: str | None = field(default=None, repr=False)
+    price_book: Path | None = None
+    """A price book in TOML; the shipped example without it."""
+    host: str = "0.0.0.0"  # noqa: S104  # The door is public; the office is not.
+    port: int = 8080
+    office_host: str = "127.0.0.1"
+    office_port: int = 8081
+    office_https: bool = False
+    """Whether browsers reach the office over HTTPS: cookies are then marked secure."""
+    largest_file_mib: int = 600
+    quoter_workers: int = 2
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    test_mode: bool = False
+    failpoint: str | None = None
+    rules: RuleSettings = RuleSettings()
+    mes_http: MesSettings = MesSettings()
+
+
+_SECTIONS = {"rules": "RULES_", "mes_http": "MES_"}
+
+
+def load(environment: Mapping[str, str], folder: Path) -> tuple[Settings, list[str]]:
+    """Read the settings; also returns the names in the environment that mean nothing to us.
+
+    Raises:
+        Invalid: with a fault for every wrong value.
+    """
+    file = folder / FILE
+    faults: list[Fault] = []
+    table = _toml(file, faults) if file.exists() else {}
+    named = {k[len(PREFIX) :]: v for k, v in environment.items() if k.startswith(PREFIX)}
+    settings: Settings = _read(Settings, table, named, "", "", faults)
+    if not faults:
+        faults += _contradictions(settings)
+    if faults:
+        raise Invalid(faults)
+    # Other programs may use our prefix: a stranger's name is shown, not refused.
+    return settings, [PREFIX + name for name in sorted(named)]
+
+
+def files_path(settings: Settings) -> Path:
+    """Where model files are kept."""
+    if settings.files_url is None:
+        return database_path(settings).parent / "files"
+    return Path(settings.files_url.removeprefix("file://"))
+
+
+def database_path(settings: Settings) -> Path:
+    """Where the SQLite file lies: ``sqlite:///relative`` or ``sqlite:////absolute``."""
+    return Path(settings.database_url.removeprefix("sqlite:///"))
+
+
+def _toml(file: Path, faults: list[Fault]) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        faults.append(Fault(FILE, "unreadable", str(error)))
+        return {}
+
+
+def _read(
+    kind: type[Any],
+    table: Mapping[str, Any],
+    named: dict[str, str],
+    prefix: str,
+    place: str,
+    faults: list[Fault],
+) -> Any:
+    """One section; takes what it reads out of ``named``."""
+    hints, values = get_type_hints(kind), {}
+    table = dict(table)
+    for one in fields(kind):
+        given = table.pop(one.name, None)
+        if is_dataclass(one.default):
+            inner = given if isinstance(given, dict) else {}
+            section = _SECTIONS[one.name]
+            values[one.name] = _read(
+                type(one.default), inner, named, section, f"{one.name}.", faults
+            )
+            continue
+        name = prefix + one.name.upper()
+        where = PREFIX + name if name in named else f"{FILE}: {place}{one.name}"
+        given = named.pop(name, given)
+        values[one.name] = _value(hints[one.name], one, given, where, faults)
+    faults += [
+        Fault(f"{FILE}: {place}{name}", "unknown", "There is no such setting.") for name in table
+    ]
+    return kind(**values)
+
+
+def _value(hint: Any, one: Field[Any], given: Any, where: str, faults: list[Fault]) -> Any:
+    if given is None:
+        return one.default if one.default is not MISSING else {}
+    try:
+        return _parse(hint, given)
+    except (ValueError, InvalidOperation) as error:
+        faults.append(Fault(where, "wrong", str(error)))
+        return one.default if one.default is not MISSING else {}
+
+
+def _parse(hint: Any, given: Any) -> Any:
+    arguments = get_args(hint)
+    if get_origin(hint) is Literal:
+        if given not in arguments:
+            raise ValueError(f"one of: {', '.join(arguments)}")
+        return given
+    if type(None) in arguments:
+        return _parse(arguments[0], given)
+    if get_origin(hint) is not None:
+        return _names(given)
+    return _PARSERS[hint](given)
+
+
+def _names(given: Any) -> dict[str, str]:
+    """A table of words; in the environment ``ours=theirs,ours=theirs``."""
+    if isinstance(given, str):
+        pairs = [pair.partition("=") for pair in given.split(",") if pair]
+        given = {name.strip(): value.strip() for name, _, value in pairs}
+    if not isinstance(given, dict) or not all(isinstance(v, str) and v for v in given.values()):
+        raise ValueError("name=value, separated by commas")
+    return given
+
+
+def _text(given: Any) -> str:
+    if not isinstance(given, str) or not given:
+        raise ValueError("a text")
+    return given
+
+
+def _number(given: Any) -> int:
+    if isinstance(given, bool) or not re.fullmatch(r"\d{1,9}", str(given)):
+        raise ValueError("a whole number")
+    return int(given)
+
+
+def _yes(given: Any) -> bool:
+    words = {"1": True, "true": True, "on": True, "0": False, "false": False, "off": False}
+    if str(given).lower() not in words:
+        raise ValueError("on or off")
+    return words[str(given).lower()]
+
+
+_UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def _duration(given: Any) -> timedelta:
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d)", str(given))
+    if not match:
+        raise ValueError("a duration such as 500ms, 30s, 5m, 2h or 3d")
+    return timedelta(**{_UNITS[match[2]]: float(match[1])})
+
+
+_PARSERS: Mapping[Any, Any] = {
+    str: _text,
+    int: _number,
+    bool: _yes,
+    timedelta: _duration,
+    Decimal: lambda given: Decimal(str(given)),
+    Path: lambda given: Path(_text(given)),
+}
+
+
+def _contradictions(settings: Settings) -> list[Fault]:
+    """Values that are fine alone and wrong together, or not to be had in this profile."""
+    checks = [
+        (
+            settings.database_url.startswith("sqlite:///"),
+            "DATABASE_URL",
+            "An address of the form sqlite:///path; PostgreSQL is not in this release.",
+        ),
+        (
+            settings.transport_url == "embedded:",
+            "TRANSPORT_URL",
+            "Only embedded: is in this release.",
+        ),
+        (
+            settings.files_url is None or settings.files_url.startswith("file:///"),
+            "FILES_URL",
+            "An address of the form file:///path; S3 is not in this release.",
+        ),
+        (
+            settings.mes == "floor" or settings.mes_url is not None,
+            "MES_URL",
+            "A MES behind HTTP needs its address, such as http://mes.local:9000.",
+        ),
+        (
+            settings.failpoint is None or settings.test_mode,
+            "FAILPOINT",
+            "Failpoints are obeyed in test mode only.",
+        ),
+        (
+            settings.price_book is None or settings.price_book.is_file(),
+            "PRICE_BOOK",
+            "There is no such file.",
+        ),
+    ]
+    return [Fault(PREFIX + name, "wrong", sentence) for fine, name, sentence in checks if not fine]

@@ -1,0 +1,1 @@
+"""Logs, set up once per process: JSON lines on stderr, facts as fields, nothing personal."""
