@@ -24,7 +24,9 @@ def main() -> None:
     for parent in list(packages):
         for name, version in packages[parent].get("optionalDependencies", {}).items():
             if not is_locked(packages, parent, name):
-                packages[f"node_modules/{name}"] = elsewhere(name, version)
+                packages[f"node_modules/{name}"] = elsewhere(
+                    name, version, packages[parent].get("license")
+                )
     lock["packages"] = dict(sorted(packages.items()))
     LOCK.write_text(json.dumps(lock, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -39,14 +41,14 @@ def is_locked(packages: dict[str, object], parent: str, name: str) -> bool:
     return f"node_modules/{name}" in packages
 
 
-def elsewhere(name: str, version: str) -> dict[str, object]:
-    """An entry for a package that another platform needs."""
+def elsewhere(name: str, version: str, licence: str | None) -> dict[str, object]:
+    """An entry for a package that another platform needs; its licence is its parent's."""
     name_words = set(name.rpartition("/")[2].split("-"))
     systems, processors = sorted(name_words & SYSTEMS), sorted(name_words & PROCESSORS)
     if not systems and not processors:
         raise SystemExit(f"{name} {version} is in no index and its name says no platform")
     platform = {"os": systems, "cpu": processors}
-    entry: dict[str, object] = {"version": version, "optional": True}
+    entry: dict[str, object] = {"version": version, "license": licence, "optional": True}
     return entry | {key: words for key, words in platform.items() if words}
 
 
