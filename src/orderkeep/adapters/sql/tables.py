@@ -135,6 +135,7 @@ Index(
     sqlite_where=text("NOT is_open"),
     postgresql_where=text("NOT is_open"),
 )
+Index("ix_orders_partner", orders.c.partner_id, orders.c.n)  # a partner's own list
 
 events = Table(
     "events",

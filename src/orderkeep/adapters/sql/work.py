@@ -12,6 +12,7 @@ from orderkeep.adapters.sql.access import SqlAccess
 from orderkeep.adapters.sql.board import SqlBoard
 from orderkeep.adapters.sql.connections import Link
 from orderkeep.adapters.sql.deliveries import SqlDeliveries
+from orderkeep.adapters.sql.files import SqlFiles
 from orderkeep.adapters.sql.floor import SqlFloor
 from orderkeep.adapters.sql.hot_sqlite.counters import Counters
 from orderkeep.adapters.sql.hot_sqlite.inbox import SqlInbox
@@ -19,7 +20,9 @@ from orderkeep.adapters.sql.hot_sqlite.orders import SqlOrders
 from orderkeep.adapters.sql.hot_sqlite.outbox import SqlOutbox
 from orderkeep.adapters.sql.hot_sqlite.submissions import SqlSubmissions
 from orderkeep.adapters.sql.price_jobs import SqlMeasurements, SqlPriceJobs
+from orderkeep.adapters.sql.receipts import SqlReceipts
 from orderkeep.adapters.sql.timers import SqlTimers
+from orderkeep.adapters.sql.tracking import SqlTracking
 from orderkeep.orders.view import BoardRow
 
 
@@ -97,6 +100,18 @@ class SqlWork:
     @cached_property
     def timers(self) -> SqlTimers:
         return SqlTimers(self)
+
+    @cached_property
+    def files(self) -> SqlFiles:
+        return SqlFiles(self)
+
+    @cached_property
+    def receipts(self) -> SqlReceipts:
+        return SqlReceipts(self)
+
+    @cached_property
+    def tracking(self) -> SqlTracking:
+        return SqlTracking(self)
 
     # --- after the commit -------------------------------------------------------------------
 

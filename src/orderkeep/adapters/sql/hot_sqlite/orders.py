@@ -54,7 +54,7 @@ class SqlOrders:
         found = self._raw.execute(_HISTORY, (order_n(no),)).fetchall()
         if not found:
             raise OrderNotFound(f"There is no order {no}")
-        return [_recorded(no, *row) for row in found]
+        return [recorded_from(no, *row) for row in found]
 
     def append(self, before_version: int, recorded: Sequence[Recorded], row: BoardRow) -> None:
         n = order_n(row.order_no)
@@ -143,7 +143,7 @@ def event_row(n: int | None, partner_id: str | None, one: Recorded) -> tuple[Any
     )
 
 
-def _recorded(  # noqa: PLR0913, PLR0917  # the columns, in their order
+def recorded_from(  # noqa: PLR0913, PLR0917  # the columns, in their order
     no: OrderNo,
     seq: int,
     at: int,

@@ -233,6 +233,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("NOT is_open"),
         postgresql_where=sa.text("NOT is_open"),
     )
+    op.create_index("ix_orders_partner", "orders", ["partner_id", "n"], unique=False)
     op.create_index(
         "ix_orders_held",
         "orders",
