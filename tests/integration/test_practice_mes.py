@@ -5,7 +5,6 @@ import http.client
 import itertools
 import socket
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ import pytest
 
 from orderkeep.practice.mes_faults import KINDS, FaultPlan, FaultRefused, parse_fault
 from orderkeep.practice.mes_journal import JournalDamaged, read_journal
-from orderkeep.testing.practice_mes import PracticeMesProcess
+from orderkeep.testing.practice_mes import COMMAND, PracticeMesProcess
 
 NUMBERS = itertools.count(1)
 
@@ -143,8 +142,9 @@ def test_a_damaged_line_in_the_middle_is_named(journal: Path) -> None:
 
 
 def run_for_refusal(*flags: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "orderkeep.cli.simulate", "mes", *flags]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(
+        [*COMMAND, *flags], capture_output=True, text=True, timeout=30, check=False
+    )
 
 
 def test_two_on_one_journal_are_refused(mes: PracticeMesProcess) -> None:

@@ -90,7 +90,3 @@ def _from_file(path: Path | None) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BehaviourRefused(f"{path} is not TOML: {error}") from error
-
-
-if __name__ == "__main__":
-    app()

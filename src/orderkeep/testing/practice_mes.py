@@ -16,6 +16,8 @@ import httpx
 from orderkeep.practice.mes_journal import Entry, effects, read_journal
 
 DEADLINE_SECONDS = 20.0
+COMMAND = (sys.executable, "-c", "from orderkeep.cli.simulate import app; app()", "mes")
+"""`orderkeep simulate mes`, with the interpreter that runs the test."""
 
 
 class PracticeMesProcess:
@@ -39,8 +41,7 @@ class PracticeMesProcess:
     def start(self) -> None:
         """Return once it listens."""
         port = self.address.rpartition(":")[2] or "0"
-        command = [sys.executable, "-m", "orderkeep.cli.simulate", "mes", "--port", port]
-        command += ["--journal", str(self.journal), *self._flags]
+        command = [*COMMAND, "--port", port, "--journal", str(self.journal), *self._flags]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
         self.address = self._first_line().split()[-1]
 
