@@ -6,6 +6,8 @@ import json
 import pkgutil
 import re
 import subprocess
+import sys
+import tomllib
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -129,6 +131,15 @@ def test_no_file_knows_whose_machine_it_was_written_on() -> None:
     assert _findings(ONE_MACHINE, _committed()) == []
 
 
+def test_we_depend_on_what_we_import_and_on_nothing_else() -> None:
+    """A package nobody imports is weight and risk; one that came along by chance may leave."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = [line for lines in project.get("optional-dependencies", {}).values() for line in lines]
+    declared = {Requirement(line).name for line in [*project["dependencies"], *extras]}
+
+    assert declared == _imported_packages()
+
+
 def test_lock_files_pin_hashes_and_name_no_index() -> None:
     """The hash says which package; where it comes from is the newcomer's business."""
     for lock in sorted((ROOT / "requirements").glob("*.txt")):
@@ -216,6 +227,25 @@ def _is_clock_or_dice(name: str) -> bool:
     # A Random that was handed in is an argument like any other.
     is_dice = name.startswith("random.") and name != "random.Random"
     return is_dice or name in CLOCKS_AND_DICE
+
+
+def _imported_packages() -> set[str]:
+    """Distributions whose modules the product imports, as pyproject.toml spells them."""
+    owners = metadata.packages_distributions()
+    modules = {
+        name.partition(".")[0]
+        for path in SOURCE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for name in _imported_modules(node)
+    }
+    foreign = modules - set(sys.stdlib_module_names) - {"orderkeep"}
+    return {owners.get(name, [name])[0].lower().replace("_", "-") for name in foreign}
+
+
+def _imported_modules(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
 
 
 def _committed() -> list[Path]:
