@@ -23,7 +23,7 @@ run: ## set everything up and start orderkeep with a month of practice orders (P
 
 .PHONY: test
 test: ## set everything up and run every test (TESTS, WORKERS)
-	@scripts/setup web
+	@scripts/setup test
 	@cd web && npm run --silent test
 	@scripts/with-browser .venv/bin/python -m pytest $(PYTEST) $(TESTS)
 
@@ -37,11 +37,11 @@ help: ## list these commands
 
 .PHONY: setup
 setup: ## everything `run` and `test` need, and nothing more
-	@scripts/setup web
+	@scripts/setup test
 
 .PHONY: check
 check: ## style, types, imports that point down, the same for the web application, snippets of the docs
-	@scripts/setup web
+	@scripts/setup check
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy src tests scripts
@@ -88,5 +88,5 @@ fuzz: ## throw hostile requests at every operation
 
 .PHONY: shots
 shots: ## photograph every screen in a real browser into var/shots
-	@scripts/setup web
+	@scripts/setup test
 	@scripts/with-browser .venv/bin/python -m orderkeep.practice.shots

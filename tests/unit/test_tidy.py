@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from importlib import metadata
 from pathlib import Path
 
@@ -251,9 +252,28 @@ def _imported_modules(node: ast.AST) -> list[str]:
 def _committed() -> list[Path]:
     """The files git keeps or would keep, without npm's lock, which has a check of its own."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    paths = [ROOT / name for name in listed.split("\0") if name]
+    try:
+        listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+        paths = [ROOT / name for name in listed.stdout.split("\0") if name]
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        paths = _not_ignored()  # unpacked from an archive, or on a machine without git
     return [path for path in paths if path.is_file() and path.name != "package-lock.json"]
+
+
+def _not_ignored() -> list[Path]:
+    ignored = [".git", *(ROOT / ".gitignore").read_text(encoding="utf-8").split()]
+    ignored = [pattern.rstrip("/") for pattern in ignored]
+
+    def is_ignored(path: Path) -> bool:
+        place = path.relative_to(ROOT)
+        return any(fnmatch(place.name, one) or fnmatch(str(place), one) for one in ignored)
+
+    def below(folder: Path) -> Iterator[Path]:
+        for path in folder.iterdir():
+            if not is_ignored(path):
+                yield from below(path) if path.is_dir() else [path]
+
+    return list(below(ROOT))
 
 
 def _code() -> list[Path]:
