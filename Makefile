@@ -6,8 +6,8 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-PORT ?= 8080
-OFFICE_PORT ?= 8081
+PORT ?= $(or $(ORDERKEEP_PORT),8080)
+OFFICE_PORT ?= $(or $(ORDERKEEP_OFFICE_PORT),8081)
 # How many tests run side by side, and which: make test TESTS=tests/unit WORKERS=1
 WORKERS ?= $(shell scripts/cpus.py)
 TESTS ?= tests
@@ -19,7 +19,8 @@ ROWS ?= 100000,1000000,5000000
 .PHONY: run
 run: ## set everything up and start orderkeep with a month of practice orders (PORT, OFFICE_PORT)
 	@scripts/setup run
-	@exec .venv/bin/python -m orderkeep.practice.demo --port $(PORT) --office-port $(OFFICE_PORT)
+	@ORDERKEEP_PORT=$(PORT) ORDERKEEP_OFFICE_PORT=$(OFFICE_PORT) \
+		exec .venv/bin/python -m orderkeep.practice.demo
 
 .PHONY: test
 test: ## set everything up and run every test (TESTS, WORKERS)
