@@ -1,0 +1,95 @@
+/** Every call of the office, named as a person would name it. */
+
+import { call, CSRF, Problem, query, type CallOptions } from "./http"
+import type * as wire from "./types"
+
+const BASE = "/office/v1"
+const no = encodeURIComponent
+
+export const session = {
+  me: () => call<wire.Me>("GET", `${BASE}/me`),
+  signIn: (login: string, password: string) =>
+    call<wire.Me>("POST", `${BASE}/session`, { login, password }),
+  signOut: () => call<void>("DELETE", `${BASE}/session`),
+  speak: (locale: wire.Locale) => call<wire.Me>("PATCH", `${BASE}/me`, { locale }),
+}
+
+export type BoardQuery = Record<string, string | number | null | undefined>
+
+export const board = {
+  page: (filter: BoardQuery, options?: CallOptions) =>
+    call<wire.Page<wire.Row>>("GET", `${BASE}/board${query(filter)}`, undefined, options),
+  counts: () => call<wire.Counts>("GET", `${BASE}/board/counts`),
+  takeNext: () => call<wire.TakeNext>("POST", `${BASE}/board/take-next`, {}),
+  streamPath: `${BASE}/board/stream`,
+  operators: () => call<wire.OperatorLoad[]>("GET", `${BASE}/operators`),
+  approvals: (after?: string | null) =>
+    call<wire.Page<wire.ApprovalItem>>("GET", `${BASE}/approvals${query({ after })}`),
+  search: (q: string, options?: CallOptions) =>
+    call<{ items: wire.Hit[] }>("GET", `${BASE}/search${query({ q })}`, undefined, options),
+}
+
+export const views = {
+  all: () => call<wire.SavedView[] | { items: wire.SavedView[] }>("GET", `${BASE}/views`),
+  save: (name: string, q: string) =>
+    call<wire.SavedView>("PUT", `${BASE}/views`, { name, query: q }),
+  drop: (id: string) => call<void>("DELETE", `${BASE}/views/${no(id)}`),
+}
+
+export const orders = {
+  page: (orderNo: string, options?: CallOptions) =>
+    call<wire.OrderPageData>("GET", `${BASE}/orders/${no(orderNo)}`, undefined, options),
+  feed: (orderNo: string, filter: BoardQuery) =>
+    call<wire.Page<wire.FeedEntry>>("GET", `${BASE}/orders/${no(orderNo)}/feed${query(filter)}`),
+  act: (orderNo: string, action: string, version: number, args: Record<string, unknown> = {}) =>
+    call<wire.ActionAnswer>("POST", `${BASE}/orders/${no(orderNo)}/${action}`, { version, ...args }),
+  submit: (submission: wire.Submission, key: string) =>
+    call<wire.SubmitAnswer>("POST", `${BASE}/orders`, submission, {
+      headers: { "Idempotency-Key": key },
+    }),
+  catalogue: () => call<wire.Catalogue>("GET", `${BASE}/catalogue`),
+}
+
+export const admin = {
+  people: () => call<wire.Person[] | { items: wire.Person[] }>("GET", `${BASE}/people`),
+  addPerson: (person: Record<string, unknown>) =>
+    call<wire.Person>("POST", `${BASE}/people`, person),
+  changePerson: (id: string, change: Record<string, unknown>) =>
+    call<wire.Person>("PATCH", `${BASE}/people/${no(id)}`, change),
+  partners: () => call<wire.Partner[] | { items: wire.Partner[] }>("GET", `${BASE}/partners`),
+  addPartner: (partner: Record<string, unknown>) =>
+    call<wire.Partner>("POST", `${BASE}/partners`, partner),
+  makeKey: (partnerId: string) =>
+    call<{ key: string; id?: string }>("POST", `${BASE}/partners/${no(partnerId)}/keys`, {}),
+  dropKey: (id: string) => call<void>("DELETE", `${BASE}/keys/${no(id)}`),
+  balance: () => call<wire.Balance>("GET", `${BASE}/balance`),
+}
+
+/** Some lists come bare, some as a page; screens only want the items. */
+export function itemsOf<T>(answer: T[] | { items: T[] }): T[] {
+  return Array.isArray(answer) ? answer : answer.items
+}
+
+/** Uploads one model file and tells how far it is: `fetch` cannot, XHR can. */
+export function upload(
+  file: File,
+  onProgress: (share: number) => void,
+  signal?: AbortSignal,
+): Promise<wire.UploadedFile> {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest()
+    request.open("POST", `${BASE}/files${query({ name: file.name })}`)
+    request.responseType = "json"
+    request.setRequestHeader("Content-Type", "application/octet-stream")
+    for (const [name, value] of Object.entries(CSRF)) request.setRequestHeader(name, value)
+    request.upload.onprogress = (event) => onProgress(event.loaded / Math.max(1, event.total))
+    request.onerror = () => reject(new Problem(0, {}))
+    request.onabort = () => reject(new DOMException("stopped", "AbortError"))
+    request.onload = () =>
+      request.status < 300
+        ? resolve(request.response as wire.UploadedFile)
+        : reject(new Problem(request.status, request.response ?? {}))
+    signal?.addEventListener("abort", () => request.abort())
+    request.send(file)
+  })
+}

@@ -1,0 +1,393 @@
+/** Wire shapes of the office, as its contract has them. Instants are RFC 3339 strings in UTC. */
+
+export const STAGES = [
+  "INITIATED",
+  "FILE_UPLOADED",
+  "SUBMITTED",
+  "PRICE_CALCULATED",
+  "MANUFACTURING_APPROVED",
+  "MANUFACTURING_STARTED",
+  "MANUFACTURING_COMPLETED",
+  "PACKAGING",
+  "SHIPPED",
+  "CLOSED",
+  "CANCELLED",
+] as const
+export type Stage = (typeof STAGES)[number]
+
+export const ROLES = ["seller", "operator", "head", "support", "admin"] as const
+export type Role = (typeof ROLES)[number]
+
+export type Locale = "ru" | "en"
+export type Risk = "ok" | "at_risk" | "late"
+export type Need = "price" | "cancel" | "diverged" | "uncertain" | "rejected" | "dead" | "file"
+export type Instant = string
+
+export interface Money {
+  amount: string
+  currency: string
+}
+
+export interface Me {
+  id: string
+  login: string
+  name: string
+  role: Role
+  locale: Locale
+  can: string[]
+  mes: "floor" | "http"
+  board_read_only: boolean
+  time: Instant
+}
+
+export interface Claim {
+  operator: string
+  operator_name?: string | null
+  since?: Instant | null
+  until?: Instant | null
+}
+
+export interface RowHold {
+  reason: string
+  until?: Instant | null
+}
+
+export interface Row {
+  order_no: string
+  client_ref?: string | null
+  channel: string
+  partner?: string | { id: string; name: string } | null
+  stage: Stage
+  stage_since: Instant
+  created_at: Instant
+  changed_at: Instant
+  priority: number
+  due_at?: Instant | null
+  due_owner?: string | null
+  risk: Risk
+  promise_at?: Instant | null
+  summary: string
+  pieces: number
+  price?: { state: string; total?: Money | null } | null
+  hold?: RowHold | null
+  claim?: Claim | null
+  mes_state?: string | null
+  needs?: Need | null
+  version: number
+  can?: string[]
+}
+
+export interface Page<T> {
+  items: T[]
+  next: string | null
+  as_of?: Instant
+  version?: number | string
+}
+
+export interface Count {
+  n: number
+  more?: boolean
+}
+
+export interface Counts {
+  as_of: Instant
+  stages: Partial<Record<Stage, Count>>
+  claimable: Count
+  mine: Count
+  held: Count
+  at_risk: Count
+  late: Count
+  needs_person: Count
+  approval: Count
+}
+
+export interface SavedView {
+  id: string
+  name: string
+  query: string
+}
+
+export interface PriceLineItem {
+  code: string
+  inputs?: Record<string, unknown> | null
+  amount: string | Money
+}
+
+export interface PositionPrice {
+  unit: string | Money
+  total: string | Money
+  lines?: PriceLineItem[]
+  mass_g?: string | null
+  volume_mm3?: string | null
+}
+
+export interface ManualReason {
+  position: number
+  code: string
+  message: string
+}
+
+export interface PriceDetailLine extends PositionPrice {
+  position: number
+}
+
+export interface PriceDetail {
+  version: number
+  total?: Money | null
+  valid_until?: Instant | null
+  lines?: PriceDetailLine[]
+  book_version?: string | null
+  by?: string | null
+}
+
+export interface ApprovalItem extends Row {
+  price_detail?: PriceDetail | null
+  reasons?: ManualReason[]
+  customer?: { name?: string | null } | null
+  previous_total?: Money | null
+  cancel_request?: CancelRequest | null
+}
+
+export interface ModelFile {
+  id: string
+  name: string | null
+  sha256?: string | null
+  size_bytes?: number | null
+  state?: string | null
+}
+
+export interface OrderPosition {
+  position: number
+  quantity: number
+  material?: string | null
+  file?: ModelFile | null
+  sku?: string | null
+  engraving?: string | null
+  price?: PositionPrice | null
+  rejected?: string | null
+}
+
+export interface WorkOrder {
+  reference: string
+  generation: number
+  state: string
+  since: Instant
+  detail?: string | null
+  mes_id?: string | null
+}
+
+export interface OrderHold {
+  reason: string
+  owner: string
+  until?: Instant | null
+  since?: Instant | null
+  stops_clock?: boolean
+  by?: string | null
+  expired?: boolean
+}
+
+export interface CancelRequest {
+  reason: string
+  by?: string | null
+  since?: Instant | null
+  refused?: string | null
+}
+
+export interface ReturnCase {
+  state: string
+  reason: string
+  since: Instant
+  outcome?: string | null
+  replacement?: string | null
+}
+
+export interface OrderPrice {
+  state: string
+  version: number
+  total?: Money | null
+  valid_until?: Instant | null
+  by?: string | null
+  book_version?: string | null
+  consent_needed?: boolean
+  accepted?: Money | null
+  reasons?: ManualReason[]
+}
+
+export interface Order {
+  order_no: string
+  client_ref?: string | null
+  channel: string
+  partner?: { id: string; name: string } | null
+  stage: Stage
+  stage_since: Instant
+  version: number
+  created_at: Instant
+  submitted_at?: Instant | null
+  promise_by?: Instant | null
+  promise_at?: Instant | null
+  priority: number
+  risk: Risk
+  due?: { owner: string; at: Instant } | null
+  positions: OrderPosition[]
+  price: OrderPrice
+  hold?: OrderHold | null
+  claim?: Claim | null
+  work_order?: WorkOrder | null
+  earlier_work_orders?: WorkOrder[]
+  delivery?: { mes?: string | null; crm?: string | null } | null
+  cancel_request?: CancelRequest | null
+  cancelled_because?: string | null
+  return_case?: ReturnCase | null
+  rework_no?: number
+  shipment?: { tracking_no: string; carrier?: string | null } | null
+  diverged?: string | null
+  origin?: string | null
+  customer?: Customer | null
+  delivery_address?: unknown
+  note?: string | null
+}
+
+export interface Customer {
+  name?: string | null
+  email?: string | null
+  phone?: string | null
+}
+
+export interface JourneyStep {
+  stage: Stage
+  entered_at?: Instant | null
+  left_at?: Instant | null
+  norm_s?: number | null
+  state: "done" | "current" | "ahead" | "skipped"
+  marks?: ("hold" | "rework" | "reprice")[]
+}
+
+export interface Hop {
+  at?: Instant | null
+  from: string
+  to: string
+  what: string
+  state: string
+  id?: string | null
+}
+
+export interface OrderPageData {
+  order: Order
+  journey: JourneyStep[]
+  hops: Hop[]
+  can: string[]
+  next?: { owner: string; what: string; at?: Instant | null } | null
+  as_of: Instant
+}
+
+export type FeedLevel = "business" | "integration" | "technical"
+
+export interface FeedEntry {
+  seq: number
+  at: Instant
+  kind: string
+  stage: Stage
+  actor: { kind: string; id: string; name?: string | null; role?: string | null }
+  source: string
+  command?: string | null
+  trace_id?: string | null
+  level: FeedLevel
+  data: Record<string, unknown>
+}
+
+export interface ActionAnswer {
+  order_no: string
+  version: number
+  stage: Stage
+  pending: boolean
+}
+
+export interface TakeNext {
+  order_no: string | null
+  row?: Row
+  why?: string
+}
+
+export interface Hit {
+  kind: "order"
+  order_no: string
+  why: string
+  row: Row
+}
+
+export interface OperatorLoad {
+  login: string
+  name: string
+  in_work: number
+}
+
+export interface UploadedFile {
+  file_id: string
+  sha256: string
+  state: string
+  name?: string | null
+  size_bytes?: number
+}
+
+export interface Catalogue {
+  book_version: string | null
+  label?: string | null
+  currency: string
+  materials: { code: string; title: Record<Locale, string> | string }[]
+  skus: { sku: string; title: Record<Locale, string> | string; price?: Money | string | null }[]
+}
+
+export interface Submission {
+  client_ref?: string
+  items: SubmissionItem[]
+  customer: { name: string; email?: string; phone?: string }
+  delivery_address?: { text: string }
+  promise_by?: Instant
+  note?: string
+}
+
+export interface SubmissionItem {
+  file_id?: string
+  sku?: string
+  material?: string
+  quantity: number
+  engraving?: string
+}
+
+export interface SubmitAnswer {
+  order_no: string
+  client_ref?: string | null
+  stage: Stage
+}
+
+export interface Person {
+  id: string
+  login: string
+  name: string
+  role: Role
+  locale?: Locale
+  active?: boolean
+}
+
+export interface PartnerKey {
+  id: string
+  prefix?: string | null
+  created_at?: Instant | null
+  last_used_at?: Instant | null
+  revoked_at?: Instant | null
+}
+
+export interface Partner {
+  id: string
+  name: string
+  rate?: string | null
+  auto_approve_below?: Money | string | null
+  keys?: PartnerKey[]
+}
+
+export interface Balance {
+  as_of: Instant
+  accepted: number
+  classes: Record<string, number>
+  differences: string[]
+}

@@ -1,0 +1,58 @@
+/** Every page, loaded when it is opened; the first one for a role is where its work is. */
+
+import { createRouter, createWebHistory, type RouteLocationNormalized } from "vue-router"
+import { Problem } from "./api/http"
+import type { Role } from "./api/types"
+import { whoami } from "./shared/session"
+
+const FIRST: Record<Role, string> = {
+  seller: "approvals",
+  operator: "board",
+  head: "board",
+  support: "search",
+  admin: "board",
+}
+
+export const router = createRouter({
+  history: createWebHistory(),
+  scrollBehavior: (_to, _from, saved) => saved ?? { top: 0 },
+  routes: [
+    {
+      path: "/sign-in",
+      name: "sign-in",
+      component: () => import("./features/sign-in/SignInPage.vue"),
+      meta: { open: true, title: "signIn.title" },
+    },
+    { path: "/", name: "home", component: { render: () => null } },
+    page("/board", "board", () => import("./features/board/BoardPage.vue"), "nav.board"),
+    { path: "/work", redirect: { path: "/board", query: { view: "work" } } },
+    page("/approvals", "approvals", () => import("./features/approvals/ApprovalsPage.vue"), "nav.approvals"),
+    page("/submit", "submit", () => import("./features/submit/SubmitPage.vue"), "nav.submit"),
+    page("/orders/:no", "order", () => import("./features/order/OrderPage.vue"), "order.title"),
+    page("/search", "search", () => import("./features/support/SearchPage.vue"), "nav.search"),
+    page("/balance", "balance", () => import("./features/support/BalancePage.vue"), "nav.balance"),
+    page("/people", "people", () => import("./features/admin/PeoplePage.vue"), "nav.people"),
+    page("/partners", "partners", () => import("./features/admin/PartnersPage.vue"), "nav.partners"),
+    page("/:rest(.*)*", "lost", () => import("./shared/LostPage.vue"), "face.notFound"),
+  ],
+})
+
+function page(path: string, name: string, component: () => Promise<unknown>, title: string) {
+  return { path, name, component: component as () => Promise<never>, meta: { title } }
+}
+
+router.beforeEach(async (to) => {
+  if (to.meta.open) return true
+  try {
+    const me = await whoami()
+    if (!me) return signInFor(to)
+    return to.name === "home" ? { name: FIRST[me.role], replace: true } : true
+  } catch (error) {
+    // The office is away: the page says so itself, and asks again.
+    return error instanceof Problem && to.name !== "home" ? true : { name: "sign-in" }
+  }
+})
+
+function signInFor(to: RouteLocationNormalized) {
+  return { name: "sign-in", query: to.name === "home" ? {} : { to: to.fullPath } }
+}

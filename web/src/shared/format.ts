@@ -1,0 +1,80 @@
+/** How instants, spans and money are said. Money is formatted, never computed. */
+
+import { computed } from "vue"
+import { useI18n } from "vue-i18n"
+import type { Instant, Money } from "@/api/types"
+
+export const MINUTE_S = 60
+export const HOUR_S = 60 * MINUTE_S
+export const DAY_S = 24 * HOUR_S
+
+type When = Instant | Date | null | undefined
+
+const dateOf = (when: When): Date | null => (when ? new Date(when) : null)
+
+export function sameDay(a: Date, b: Date): boolean {
+  return a.toDateString() === b.toDateString()
+}
+
+export function useFormat() {
+  const { t, te, locale } = useI18n()
+  const tag = computed(() => (locale.value === "ru" ? "ru-RU" : "en-GB"))
+
+  function part(when: When, options: Intl.DateTimeFormatOptions): string {
+    const date = dateOf(when)
+    return date ? new Intl.DateTimeFormat(tag.value, options).format(date) : t("common.none")
+  }
+
+  const clock = (when: When) => part(when, { hour: "2-digit", minute: "2-digit" })
+  const clockExact = (when: When) =>
+    part(when, { hour: "2-digit", minute: "2-digit", second: "2-digit" })
+  const day = (when: When) => part(when, { day: "numeric", month: "short" })
+  const dayAndClock = (when: When) =>
+    part(when, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" })
+  const full = (when: When) =>
+    part(when, { dateStyle: "long", timeStyle: "short" })
+
+  /** The two largest units: "2 дн. 4 ч", "35 мин". */
+  function span(seconds: number): string {
+    const s = Math.max(0, Math.round(seconds))
+    if (s < MINUTE_S) return t("span.now")
+    if (s < HOUR_S) return t("span.minutes", { n: Math.floor(s / MINUTE_S) })
+    if (s < DAY_S) return pair("hours", s, HOUR_S, "minutes", MINUTE_S)
+    return pair("days", s, DAY_S, "hours", HOUR_S)
+  }
+
+  function pair(big: string, s: number, bigS: number, small: string, smallS: number): string {
+    const a = t(`span.${big}`, { n: Math.floor(s / bigS) })
+    const rest = Math.floor((s % bigS) / smallS)
+    const enough = rest === 0 || s >= 10 * bigS
+    return enough ? a : t("span.join", { a, b: t(`span.${small}`, { n: rest }) })
+  }
+
+  /** Formats the decimal string as it came; the digits are not touched. */
+  function money(value: Money | string | null | undefined, currency = "RUB"): string {
+    if (!value) return t("common.none")
+    const { amount, currency: own } =
+      typeof value === "string" ? { amount: value, currency } : value
+    return new Intl.NumberFormat(tag.value, { style: "currency", currency: own }).format(
+      amount as unknown as number, // A decimal string keeps its digits; the types lag behind.
+    )
+  }
+
+  const number = (value: number | string) =>
+    new Intl.NumberFormat(tag.value, { maximumFractionDigits: 3 }).format(value as number)
+
+  function size(bytes: number | null | undefined): string {
+    if (bytes === null || bytes === undefined) return t("common.none")
+    if (bytes < 1024) return `${number(bytes)} ${t("unit.byte")}`
+    if (bytes < 1024 ** 2) return `${number(Math.round(bytes / 102.4) / 10)} ${t("unit.kb")}`
+    return `${number(Math.round(bytes / 1024 ** 2 / 0.1) / 10)} ${t("unit.mb")}`
+  }
+
+  /** The translated word for a code, or the code itself: a new word is shown, never hidden. */
+  function word(group: string, code: string | null | undefined): string {
+    if (!code) return t("common.none")
+    return te(`${group}.${code}`) ? t(`${group}.${code}`) : code
+  }
+
+  return { clock, clockExact, day, dayAndClock, full, span, money, number, size, word }
+}

@@ -1,0 +1,182 @@
+import type { Messages } from "./ru"
+
+/** Everything the office says, in English. */
+const en: Messages = {
+  app: { name: "orderkeep", promise: "No order is ever lost", main: "Content", skip: "Skip to content" },
+  nav: {
+    board: "Board", work: "My work", approvals: "Approvals", submit: "New order", people: "People",
+    partners: "Partners", balance: "Balance", search: "Search", menu: "Sections", keys: "Keys", signOut: "Sign out",
+    language: "Language", account: "Signed in as {name}",
+  },
+  role: { seller: "Seller", operator: "Operator", head: "Head of operators", support: "Support", admin: "Administrator" },
+  signIn: {
+    title: "Staff sign-in", login: "Login", password: "Password", submit: "Sign in", show: "Show password", hide: "Hide password",
+    wrong: "Login or password did not match.", throttled: "Too many attempts. Wait a minute and try again.",
+    lead: "Where the order is, who holds it and what comes next, on one page.",
+  },
+  face: {
+    loading: "Loading…", failed: "Could not load this", lost: "No connection to the server", lostHint: "Check the network. We try again as soon as it is back.",
+    retry: "Try again", stale: "Data as of {time}; connection lost, showing the last known", staleError: "Data as of {time}: it could not be refreshed",
+    asOf: "Data as of {time}", live: "Live", notAllowed: "Your role has no right to do this.", notFound: "There is no such page or order.",
+    serverFault: "The server answered with a fault. It is on record; try again in a minute.",
+  },
+  common: {
+    save: "Save", cancel: "Cancel", close: "Close", add: "Add", remove: "Remove", undo: "Undo", copy: "Copy", copied: "Copied",
+    more: "More", all: "All", none: "—", yes: "yes", no: "no", optional: "optional", loadMore: "Show more", back: "Back", open: "Open",
+    pieces: "{n} piece | {n} pieces", orders: "{n} order | {n} orders", moreThan: "{n}+", error: "Error", done: "Done",
+  },
+  stage: {
+    plain: {
+      INITIATED: "Draft", FILE_UPLOADED: "Files uploaded", SUBMITTED: "Pricing", PRICE_CALCULATED: "Priced", MANUFACTURING_APPROVED: "Queued",
+      MANUFACTURING_STARTED: "In work", MANUFACTURING_COMPLETED: "Made", PACKAGING: "Packing", SHIPPED: "Shipped", CLOSED: "Closed", CANCELLED: "Cancelled",
+    },
+    operator: {
+      INITIATED: "Draft", FILE_UPLOADED: "Files uploaded", SUBMITTED: "Waits for a price", PRICE_CALCULATED: "Waits for the seller", MANUFACTURING_APPROVED: "Ready to take",
+      MANUFACTURING_STARTED: "In work", MANUFACTURING_COMPLETED: "Made, to be packed", PACKAGING: "Packing", SHIPPED: "Shipped", CLOSED: "Closed", CANCELLED: "Withdrawn",
+    },
+    seller: {
+      INITIATED: "Draft", FILE_UPLOADED: "Draft with files", SUBMITTED: "Waits for a price", PRICE_CALCULATED: "Needs your decision", MANUFACTURING_APPROVED: "Sent to the workshop",
+      MANUFACTURING_STARTED: "In work", MANUFACTURING_COMPLETED: "Made", PACKAGING: "Packing", SHIPPED: "Shipped", CLOSED: "Closed", CANCELLED: "Cancelled",
+    },
+    support: {
+      INITIATED: "Not sent yet", FILE_UPLOADED: "Not sent yet", SUBMITTED: "Accepted, being priced", PRICE_CALCULATED: "Waits for the seller", MANUFACTURING_APPROVED: "In the workshop's queue",
+      MANUFACTURING_STARTED: "In work", MANUFACTURING_COMPLETED: "Made, to be packed", PACKAGING: "Being packed", SHIPPED: "Shipped", CLOSED: "Closed", CANCELLED: "Cancelled",
+    },
+  },
+  risk: { ok: "On time", at_risk: "At risk", late: "Late" },
+  urgency: { late: "Late by {span}", today: "Today by {time}", tomorrow: "Tomorrow by {time}", left: "{span} left", none: "No deadline", urgent: "Urgent" },
+  needs: {
+    price: "Needs a price", cancel: "Decide on cancelling", diverged: "Differs from the MES", uncertain: "Unclear if the MES has it",
+    rejected: "The MES said no", dead: "Not delivered to the MES", file: "File rejected",
+  },
+  priceState: { none: "none", queued: "waiting to be priced", running: "being priced", ready: "ready", failed: "pricing failed", manual: "to be entered", expired: "expired" },
+  delivery: {
+    pending: "Waits to be sent", sending: "Being sent", confirmed: "Sent and confirmed", received: "Received", applied: "Taken on", rejected: "Refused",
+    uncertain: "Unclear", diverged: "Differs", dead: "Stopped", recalled: "Recalled", queued: "Queued", running: "Running", done: "Done", sent: "Sent", failed: "Failed", stored: "Stored", none: "Not sent",
+  },
+  owner: { engine: "pricing", seller: "the seller", client: "the client", operator: "an operator", head: "the head of operators", support: "support", carrier: "the carrier", bridge: "the bridge to the MES", watch: "the watch", mes: "the workshop (MES)" },
+  channel: { api: "API", shop: "Shop", office: "By hand", crm: "CRM", queue: "Queue", hand: "By hand", door: "API", b2b: "Partners" },
+  due: {
+    title: "Next step", rest: "The order is finished, nothing is owed", by: "by {at}", was: "was due {at}",
+    what: {
+      INITIATED: "finish the draft", FILE_UPLOADED: "submit the draft", SUBMITTED: "work out the price", PRICE_CALCULATED: "approve the price", MANUFACTURING_APPROVED: "take it and start",
+      MANUFACTURING_STARTED: "finish making it", MANUFACTURING_COMPLETED: "pack it", PACKAGING: "ship it", SHIPPED: "deliver it", CLOSED: "", CANCELLED: "",
+    },
+  },
+  board: {
+    title: "Orders", views: "View", table: "Board", work: "My work", filters: "Filters", clear: "Clear", q: "Number, client, metal…", empty: "No orders match these filters",
+    emptyAll: "No orders yet", emptyHint: "Remove a filter, or wait: new orders appear by themselves.", fresh: "{n} new | {n} new", end: "These are all orders",
+    loadingMore: "Loading the next…", moreFailed: "The next could not be loaded", takeNext: "Take next", nothingFree: "No order is free", took: "{no}: taken. {why}",
+    readOnly: "The board is read-only: your MES runs the work", savedViews: "My views", saveView: "Save view", viewName: "Name of the view", dropView: "Delete view “{name}”", viewSaved: "View “{name}” saved",
+    left: "No longer matches the filters", loaded: "{n} loaded", grid: "Orders on the board", sort: "Order by", sorts: { rank: "By rank", due: "By deadline", changed: "By change" },
+    column: { order: "Order", stage: "Status", urgency: "Deadline", what: "Piece", claim: "Holder", price: "Total", promise: "Promised", notes: "Marks", channel: "From" },
+    filter: { stage: "Status", risk: "Deadline", needs: "Needs a person", claim: "Holder", held: "On hold", channel: "Channel", q: "Search" },
+    claimed: { mine: "Mine", free: "Free" },
+    presets: { open: "All open", claimable: "Ready to take", mine: "Mine", late: "Late", at_risk: "At risk", held: "On hold", needs_person: "Needs a decision" },
+    held: "On hold: {reason}", heldUntil: "On hold until {at}: {reason}", claimLeft: "{span} left", claimNoEnd: "in work", you: "you", priority: "Priority {n}",
+    actions: "Actions for order {no}", selected: "{no} selected",
+  },
+  work: {
+    active: "In work now", upNext: "Up next", done: "Ready to pack and ship", nothingActive: "You hold nothing", nothingActiveHint: "Press “Take next” and the queue chooses an order for you.",
+    nothingNext: "The queue is empty: everything is taken.", nothingDone: "Nothing to pack or ship.",
+  },
+  action: {
+    "approve": "Approve", "enter-price": "Enter price", "reprice": "Price again", "accept-price": "Client agrees", "promise": "Change promise", "priority": "Change priority",
+    "hold": "Hold", "lift": "Lift hold", "cancel": "Cancel order", "cancel-anyway": "Cancel anyway", "cancel-withdraw": "Do not cancel", "note": "Add note",
+    "return-open": "Open a return", "return-inspect": "Piece arrived", "return-resolve": "Settle the return", "close": "Close order", "replace-file": "Replace file",
+    "settle": "Settle the difference", "delivery-decide": "Decide on delivery", "claim": "Claim", "release": "Release", "start": "Start", "done": "Done", "pack": "Pack",
+    "ship": "Ship", "hand-back": "Hand back unmade", "rework": "Rework", "cannot-be-made": "Cannot be made", "reassign": "Give to another", "ask-client": "Ask the client", "submit": "Submit draft",
+  },
+  acted: {
+    "approve": "{no}: approved", "enter-price": "{no}: price entered", "reprice": "{no}: being priced again", "accept-price": "{no}: the client's agreement is on record", "promise": "{no}: promise changed", "priority": "{no}: priority changed",
+    "hold": "{no}: on hold", "lift": "{no}: hold lifted", "cancel": "{no}: cancelled", "cancel-anyway": "{no}: cancelled", "cancel-withdraw": "{no}: goes on", "note": "{no}: note added",
+    "return-open": "{no}: return opened", "return-inspect": "{no}: being inspected", "return-resolve": "{no}: return settled", "close": "{no}: closed", "replace-file": "{no}: file replaced",
+    "settle": "{no}: difference settled", "delivery-decide": "{no}: decision recorded", "claim": "{no}: yours", "release": "{no}: released", "start": "{no}: started", "done": "{no}: made", "pack": "{no}: being packed",
+    "ship": "{no}: shipped", "hand-back": "{no}: handed back", "rework": "{no}: sent to rework", "cannot-be-made": "{no}: back to pricing", "reassign": "{no}: reassigned", "ask-client": "{no}: waits for the client", "submit": "{no}: submitted",
+    pending: "{no}: asked; waiting for the workshop to confirm",
+  },
+  ask: {
+    reason: "Reason", reasonHint: "It will be seen in the order's history", owner: "Who has to answer", until: "Until when", stopsClock: "The clock stops while we wait for the client", total: "Price for the whole order", tracking: "Tracking number",
+    carrier: "Carrier", promiseAt: "New date", priority: "Priority: 1 is most urgent, 9 least", note: "Note", why: "Why", outcome: "Outcome", operator: "Give to", decision: "Decision", mesId: "Number in the MES",
+    position: "Position", file: "New file", confirm: "Do it", required: "Fill this in", badMoney: "A number such as 12500.00", badDate: "Choose a time in the future",
+    outcomes: { return: "Take back and pay back", repair: "Repair", replace: "Make a replacement", refund: "Pay back", reject: "Reject" },
+    decisions: { accept: "Accept the MES's word", ignore: "Keep ours", there: "The work is there", send_again: "Send again", give_up: "Give up sending" },
+    cancelSure: "A cancelled order cannot be brought back. The client will be told.",
+    askClientReason: "Agree the price with the client",
+  },
+  refused: {
+    "stale-order": "Someone has just changed this order. This is how it is now; decide again.", "transition-refused": "Not possible now: {detail}", "not-allowed": "Your role has no such right.",
+    "no-connection": "No connection: it is not known whether it arrived. Look at the order and repeat.", other: "It did not work: {detail}",
+  },
+  approvals: {
+    title: "Approvals", lead: "The riskiest first", empty: "Everything is approved", emptyHint: "New orders appear here as soon as their price is ready.", price: "Price", breakdown: "What the price is made of", validUntil: "Price valid until {at}", expired: "The price has expired",
+    version: "version {n}", previous: "Was {total}", reasons: "Why there is no price", customer: "Client", list: "Orders to approve", entered: "entered by hand", byEngine: "calculated", noPrice: "no price yet",
+    consent: "The client has to agree to the new price", cancelWanted: "To be cancelled: {reason}. The workshop keeps it: {refused}",
+  },
+  price: {
+    title: "Price", position: "Position {n}", unit: "each", total: "Total", book: "Price book {version}", mass: "Mass", volume: "Volume", accepted: "The client agreed to {total}", line: "Line", inputs: "Made of", amount: "Amount", noLines: "No breakdown: entered by a person or from the catalogue",
+    code: { metal: "Metal", material: "Material", casting: "Casting", work: "Work", labour: "Work", base: "Set-up", setup: "Set-up", finishing: "Finishing", polishing: "Polishing", engraving: "Engraving", margin: "Margin", minimum: "Up to the minimum", discount: "Discount", catalogue: "Catalogue", sku: "Ready-made piece", printing: "Printing", wax: "Wax pattern", support: "Supports", rounding: "Rounding", loss: "Metal loss", quantity: "Quantity", piece: "Per piece", order: "Per order", tax: "Tax" },
+  },
+  order: {
+    title: "Order", since: "since {at}", promised: "Promised", asked: "The client asked for {at}", holder: "Held by", nobody: "Nobody has taken it", next: "Next step", actions: "Actions", moreActions: "Other actions", noActions: "There is nothing for your role to do now",
+    tabs: { feed: "Feed", hops: "Messages", price: "Price", files: "Files", times: "Times", related: "Related" }, live: "Updated", client: "Client", contact: "Contact", address: "Address", note: "Note", masked: "Hidden from your role",
+    cancelWanted: "To be cancelled: {reason}", cancelRefused: "The workshop does not give it back: {why}", cancelled: "Cancelled: {reason}", diverged: "The MES reports what cannot be: {said}", onHold: "On hold: {reason}. {owner} has to answer by {until}", holdExpired: "The hold has run out",
+    rework: "Rework {n}", ref: "Partner's number", channelFrom: "From", version: "Version {n}", copyNo: "Copy the number", notFound: "There is no order {no}", needsPerson: "Waits for a person's decision",
+  },
+  ready: {
+    title: "Ready sentence", copy: "Copy the sentence", order: "Order {no}", submitted: "Order {no} was accepted {at} and is being priced.", draft: "Order {no} has not been sent yet: it is a draft.",
+    priced: "Order {no}: the price has been ready since {since} and is being approved.", queued: "Order {no} is approved and has been waiting for a craftsman since {since}.", started: "Order {no} has been in work since {since}.", made: "Order {no} was made {since}; it is being checked and will be packed.",
+    packing: "Order {no} has been packed since {since}.", shipped: "Order {no} was shipped {since}.", tracking: "Tracking number: {no}.", closed: "Order {no} was closed {since}.", cancelled: "Order {no} was cancelled: {reason}.", held: "It is on hold until {until}: {reason}.",
+    promise: "We promised {at}", onTime: "and are on time.", atRisk: "and may not make it; we are watching it closely.", late: "and are late by {span}.", nextBy: "Next step: {what}, by {at}.",
+  },
+  journey: { title: "The order's journey", spent: "{span}", norm: "norm {span}", over: "{span} over the norm", marks: { hold: "hold", rework: "rework", reprice: "priced again" }, state: { done: "passed", current: "now", ahead: "ahead", skipped: "skipped" } },
+  feed: {
+    title: "Feed", level: "Level", levels: { all: "All", business: "Business", integration: "Exchange", technical: "Technical" }, failedOnly: "Failures only", empty: "Nothing has happened here", emptyFailed: "There were no failures", older: "Show earlier", gap: "{span} of silence",
+    details: "Details", by: "{who}", trace: "Trace", source: "System", seq: "Event {n}", permalink: "Link to this event",
+  },
+  hops: { title: "Messages between systems", empty: "No messages yet", waiting: "waiting", what: "What", proof: "Proof", when: "When", table: "The same messages as a list",
+    place: { door: "Door", submission: "Door", intake: "Door", office: "Office", orders: "Orders", outbox: "Outbox", relay: "Relay", transport: "Transport", inbox: "Inbox", quoting: "Pricing", quoter: "Pricing", price: "Pricing", bridge: "Bridge", mes: "MES", MES: "MES", floor: "Workshop", crm: "CRM", partner: "Partner", customer: "Client", "price job": "Pricing", "work order": "Work order" } },
+  files: { title: "Files and positions", position: "Position {n}", quantity: "{n} pcs", material: "Material", engraving: "Engraving", sku: "Ready-made piece", size: "Size", checksum: "Checksum", rejected: "File rejected: {why}", none: "The order has no files" },
+  times: { title: "Times", stage: "Stage", entered: "Entered", left: "Left", spent: "Took", norm: "Norm", created: "Created", submitted: "Accepted", promised: "Promised", asked: "Asked for", changed: "Changes of the promise are in the feed" },
+  related: { title: "Related", workOrders: "Work orders", current: "current", earlier: "earlier", origin: "Replaces order", replacement: "Replaced by order", returnCase: "Return", shipment: "Shipment", none: "Nothing is related to it", mesId: "in the MES: {id}",
+    returnState: { open: "open", in_inspection: "being inspected", resolved: "settled" } },
+  actor: { partner: "Partner", person: "Staff", rule: "Rule", engine: "Pricing", mes: "MES", crm: "CRM", bridge: "Bridge", watch: "Watch" },
+  source: { door: "door", office: "office", quoting: "pricing", floor: "workshop", mes: "MES", watch: "watch", crm: "CRM", bridge: "bridge", practice: "practice" },
+  events: {
+    order: {
+      drafted: "A draft was opened", positions_set: "The draft's positions were written: {count}", submitted: "Accepted, a receipt was given. Promised {promise}", approved: "Approved for making, work order {reference}", approved_rule: "Approved by the rule “{rule}”, work order {reference}",
+      claimed: "Claimed by {operator} until {until}", claim_ended: "No longer with {operator}: {reason}", reassigned: "Given to {operator}. Reason: {reason}", started: "Making has started", started_inferred: "Making has started; a later message implies it",
+      handed_back: "Handed back unmade: {reason}", completed: "Made", completed_inferred: "Made; a later message implies it", rework: "Rework no. {no}: {reason}. New work order {reference}", cannot_be_made: "Cannot be made at this price: {reason}. It is being priced again",
+      packaging: "Packing has started", packaging_inferred: "Packing has started; a later message implies it", shipped: "Shipped, tracking number {tracking}", shipped_inferred: "Shipped; a later message implies it", closed: "Closed: {why}", cancelled: "Cancelled: {reason}", cancelled_made: "Cancelled although work had been done: {reason}",
+      cancel_requested: "To be cancelled: {reason}. Waiting whether the workshop gives it back", cancel_refused: "The workshop does not give it back: {why}. The seller decides", cancel_withdrawn: "Not cancelled after all: {reason}", held: "Put on hold: {reason}. {owner} answers, until {until}", hold_expired: "The hold has run out", resumed: "Hold lifted: {reason}",
+    },
+    price: { started: "Pricing has started (version {version})", calculated: "Priced: {total}, valid until {until}", calculated_person: "Price entered by a person: {total}, valid until {until}", manual: "A seller has to enter the price: {reasons}", failed: "Pricing failed: {reason}", expired: "The price expired: nobody approved it in time", queued: "Being priced again: {reason}", accepted: "The client agreed to the price (version {version})" },
+    file: { rejected: "The file of position {position} was rejected: {message}", replaced: "The file of position {position} was replaced: {name}" },
+    promise: { changed: "New promise: {promise}. Reason: {reason}" },
+    priority: { changed: "Priority is now {priority}: {reason}" },
+    return: { opened: "A return was opened: {reason}", in_inspection: "The piece has arrived and is being inspected", resolved: "The return was settled: {outcome}" },
+    delivery: { changed: "{system}, work order {reference}: {state}", diverged: "{system} said “{said}” where “{expected}” was due. It is on record, nothing is lost", settled: "The difference was settled: {decision}" },
+    risk: { changed: "{risk}" },
+    note: { added: "Note: {text}" },
+  },
+  riskSaid: { ok: "On time again", at_risk: "May not make the date", late: "The date is missed" },
+  submit: {
+    title: "New order", lead: "Models from files, or ready-made pieces from the catalogue", drop: "Drop model files here", dropHint: "or choose them on your computer: STL, OBJ, 3MF, STEP", choose: "Choose files", positions: "Positions", noPositions: "Add a model file or a ready-made piece", addSku: "Ready-made piece",
+    uploading: "Uploading: {percent} %", uploaded: "Uploaded", uploadFailed: "Not uploaded", retryUpload: "Upload again", material: "Material", quantity: "Quantity", engraving: "Engraving", sku: "Piece", customer: "Client", name: "Name", email: "E-mail", phone: "Phone", address: "Delivery address",
+    promiseBy: "The client asks for", ref: "Own number", note: "Note", send: "Submit order", sending: "Submitting…", draftSaved: "Draft saved in this browser at {time}", forgetDraft: "Clear", faults: "Correct what is marked: {n} place | Correct what is marked: {n} places",
+    waitUploads: "Wait until the files are uploaded", book: "Price book “{label}”", chooseMaterial: "Choose a material", chooseSku: "Choose a piece", reattach: "Add the file “{name}” again", accepted: "Order {no} accepted", required: "Fill this in",
+  },
+  people: { title: "People", add: "Add a person", name: "Name", login: "Login", role: "Role", password: "Password", newPassword: "New password", active: "Active", inactive: "No access", disable: "Withdraw access", enable: "Give access", empty: "Nobody yet", saved: "Saved", change: "Change", passwordHint: "At least 10 characters", table: "List of people", you: "you" },
+  partners: { title: "Partners", add: "Add a partner", name: "Name", rate: "Request limit", rateHint: "such as 100/min", auto: "Approve by itself below", empty: "No partners yet", emptyHint: "Add a partner and make a key, so that their system can send orders.", makeKey: "Make a key", keyOnce: "The key is shown once", keyOnceHint: "Copy it and hand it to the partner in a safe way. We keep only its fingerprint and cannot show it again.", keys: "Keys", noKeys: "No keys", dropKey: "Revoke key", dropSure: "Revoke key {prefix}? The partner's system loses access at once.", created: "made {at}", used: "last used {at}", neverUsed: "never used", revoked: "revoked", saved: "Partner added" },
+  balance: { title: "Balance of orders", lead: "Every accepted order is in one of the classes", accepted: "Accepted", differences: "Differences", agreed: "It adds up: no order is lost", disagreed: "{n} order does not add up | {n} orders do not add up", classes: { cancelled: "Cancelled before being made", at_mes: "At the workshop or further", uncertain: "Unclear if they arrived", quarantined: "Put aside with a reason", held: "On hold", in_flight: "On the way" } },
+  search: { title: "Search", label: "Search everything", placeholder: "Order number, partner, e-mail, phone, file", hint: "Start typing", empty: "Nothing found for “{q}”", emptyHint: "Check the number or try another part: the end of the phone, the e-mail, the file's name.", results: "Found",
+    why: { order_no: "order number", client_ref: "partner's number", email: "client's e-mail", phone: "phone", name: "client's name", file: "file name", file_name: "file name", tracking: "tracking number" } },
+  keys: {
+    title: "Keys", hint: "They work in every keyboard layout", group: { pages: "Pages", board: "Board", row: "Selected order", order: "Order page", approvals: "Approvals", everywhere: "Everywhere" },
+    then: "then", sheet: "This sheet", search: "Search", close: "Close, clear the selection", next: "Next row", previous: "Previous row", open: "Open", refresh: "Show what is new", first: "To the top", tab: "Tab {name}",
+  },
+  span: { days: "{n} d", hours: "{n} h", minutes: "{n} min", now: "under a minute", join: "{a} {b}" },
+  unit: { g: "g", mm3: "mm³", byte: "B", kb: "kB", mb: "MB" },
+}
+
+export default en

@@ -1,0 +1,42 @@
+import { fileURLToPath } from "node:url"
+import vue from "@vitejs/plugin-vue"
+import ui from "@nuxt/ui/vite"
+import { defineConfig, type UserConfig } from "vite"
+
+const here = (path: string) => fileURLToPath(new URL(path, import.meta.url))
+
+/** What building, testing and the practice server share. */
+export const common: UserConfig = {
+  resolve: {
+    alias: {
+      "@": here("./src"),
+      // The full package asks a public server for icons it does not know; this one cannot.
+      "@iconify/vue": here("./src/shared/icons-offline.ts"),
+    },
+  },
+  define: { __VUE_OPTIONS_API__: true, __INTLIFY_PROD_DEVTOOLS__: false },
+  plugins: [
+    vue(),
+    ui({
+      dts: false,
+      colorMode: false,
+      autoImport: false,
+      experimental: { componentDetection: true },
+      icon: { clientBundle: { scan: true } },
+      ui: { colors: { primary: "teal", neutral: "stone" } },
+    }),
+  ],
+}
+
+export default defineConfig({
+  ...common,
+  base: "/",
+  build: {
+    outDir: "../src/orderkeep/http/static",
+    emptyOutDir: true,
+    target: "es2022",
+    // The office forbids inline anything; small files stay files.
+    assetsInlineLimit: 0,
+    manifest: true,
+  },
+})
