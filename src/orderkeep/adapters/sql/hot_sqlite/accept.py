@@ -6,16 +6,15 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from orderkeep.adapters.sql.hot_sqlite.counters import of_stage
-from orderkeep.adapters.sql.hot_sqlite.orders import RECORD
-from orderkeep.adapters.sql.hot_sqlite.outbox import POST, TOPIC
+from orderkeep.adapters.sql.hot_sqlite.many import insert_many, look_up
+from orderkeep.adapters.sql.hot_sqlite.outbox import TOPIC
 from orderkeep.adapters.sql.lanes import Failed, Gates, HalvingLane, Lanes
-from orderkeep.adapters.sql.types import from_micros, to_micros
+from orderkeep.adapters.sql.types import MICROSECOND, from_micros, to_micros
 from orderkeep.adapters.sql.work import SqlWork
 from orderkeep.intake.ports import Acceptance, ClientRefTaken, KeyReused, Submission
 from orderkeep.kernel.failpoints import failpoint
 from orderkeep.kernel.ids import OrderNo, order_no
 from orderkeep.orders import announce
-from orderkeep.orders.announce import PRICE_WANTED
 from orderkeep.orders.events import SCHEMA_VERSION, encode
 from orderkeep.orders.order import PriceState, Risk, Stage
 from orderkeep.orders.policy import Policy
@@ -29,24 +28,34 @@ AFTER_COMMIT = failpoint(
     "accept.after_commit", "the whole submission; the client has no receipt yet"
 )
 
+# CROSS JOIN keeps the order of the tables: what is asked for leads, the index answers.
 _BY_KEY = (
-    "SELECT k.order_n, k.body_sha256, o.client_ref, o.created_at FROM idempotency k"
-    " JOIN orders o ON o.n = k.order_n WHERE k.partner_id = ? AND k.key = ?"
+    "SELECT k.partner_id, k.key, k.order_n, k.body_sha256, o.client_ref, o.created_at"
+    " FROM {asked} CROSS JOIN idempotency k ON k.partner_id = column1 AND k.key = column2"
+    " CROSS JOIN orders o ON o.n = k.order_n"
 )
 _BY_REF = (
-    "SELECT n, body_sha256, client_ref, created_at FROM orders"
-    " WHERE partner_id = ? AND client_ref = ?"
+    "SELECT o.partner_id, o.client_ref, o.n, o.body_sha256, o.client_ref, o.created_at"
+    " FROM {asked} CROSS JOIN orders o ON o.partner_id = column1 AND o.client_ref = column2"
 )
 # What a fresh order has in common with every other stands in the text: fewer values to bind.
 _ORDER = (
-    "INSERT INTO orders (n, version, partner_id, channel, client_ref, body_sha256, stage,"
-    " stage_since, created_at, changed_at, priority, due_at, due_owner, timer_at, risk,"
-    " promise_at, summary, pieces, price_state, is_open, is_claimable)"
-    " VALUES (?1, 1, ?2, ?3, ?4, ?5, 'SUBMITTED',"
-    " ?6, ?6, ?6, ?7, ?8, 'engine', ?9, 'ok', ?10, ?11, ?12, 'queued', 1, 0)"
+    "INSERT INTO orders (n, partner_id, channel, client_ref, body_sha256, stage_since, created_at,"
+    " changed_at, priority, due_at, timer_at, promise_at, summary, pieces, version, stage,"
+    " due_owner, risk, price_state, is_open, is_claimable)"
 )
-_SUBMISSION = "INSERT INTO submissions (order_n, body) VALUES (?, ?)"
-_KEY = "INSERT INTO idempotency (partner_id, key, body_sha256, order_n, at) VALUES (?, ?, ?, ?, ?)"
+_ORDER_ROW = (
+    "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 'SUBMITTED', 'engine', 'ok', 'queued', 1, 0)"
+)
+_EVENT = (
+    "INSERT INTO events (order_n, partner_id, at, actor_kind, actor_id, actor_role, command,"
+    " source, trace_id, data, seq, kind, schema_version, stage)"
+)
+_EVENT_ROW = f"(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 'order.submitted', {SCHEMA_VERSION}, 'SUBMITTED')"
+_SUBMISSION = "INSERT INTO submissions (order_n, body)"
+_KEY = "INSERT INTO idempotency (partner_id, key, body_sha256, order_n, at)"
+_ENVELOPE = "INSERT INTO outbox (id, order_key, at, trace_id, body, kind, schema_version)"
+_ENVELOPE_ROW = f"(?, ?, ?, ?, ?, '{announce.PRICE_WANTED}', {announce.SCHEMA_VERSION})"
 
 
 class Prepared(NamedTuple):
@@ -91,8 +100,10 @@ class SqlAcceptLane:
     def __init__(self, lanes: Lanes, batch: AcceptBatch, policy: Policy) -> None:
         self._lanes = lanes
         self._batch = batch
-        self._norm = policy.norms[Stage.SUBMITTED]
+        norm = policy.norms[Stage.SUBMITTED]
         self._share = float(policy.at_risk_share)
+        self._norm = norm // MICROSECOND
+        self._norm_risk = norm * self._share // MICROSECOND
 
     async def accept(self, submission: Submission) -> Acceptance:
         accepted: Acceptance = await self._lanes.submit(self._batch, self._prepare(submission))
@@ -101,24 +112,29 @@ class SqlAcceptLane:
     def _prepare(self, submission: Submission) -> Prepared:
         # Here, on the caller's thread, while the writer waits for the disk.
         event, at = submission.event, to_micros(submission.at)
+        promise_at = to_micros(event.promise_at)
         order = (
             submission.partner_id,
             event.channel,
             submission.client_ref,
             submission.body_sha256,
             at,
+            at,
+            at,
             event.priority,
-            to_micros(submission.at + self._norm),
-            to_micros(submission.at + self._first_risk(submission)),
-            to_micros(event.promise_at),
+            at + self._norm,
+            at + self._first_risk(promise_at - at),
+            promise_at,
             summary(event.positions),
             sum([position.quantity for position in event.positions]),
         )
         return Prepared(submission, at, order, _event_tail(submission, at))
 
-    def _first_risk(self, submission: Submission) -> timedelta:
-        way = submission.event.promise_at - submission.at
-        return min(self._norm * self._share, way * self._share, way)
+    def _first_risk(self, way: int) -> int:
+        """When the watch looks first: the earlier of the norm's and the promise's risk."""
+        if way >= self._norm:
+            return self._norm_risk
+        return min(self._norm_risk, way, timedelta(microseconds=way) * self._share // MICROSECOND)
 
 
 class _Desk:
@@ -140,7 +156,7 @@ class _Desk:
         known = self._refs.get(ref)
         if known is None:
             known = self._refs[ref] = self._open(item)
-            outcome: Acceptance | Failed = _acceptance(known, replayed=False)
+            outcome: Acceptance | Failed = _first(known, submission)
         else:
             outcome = _replay(known, submission, _taken(known))
         if isinstance(outcome, Acceptance):
@@ -150,11 +166,12 @@ class _Desk:
         return outcome
 
     def write(self, raw: sqlite3.Connection) -> None:
-        raw.executemany(_ORDER, [(n, *item.order) for n, item in self.fresh])
-        raw.executemany(RECORD, [(n, *item.event) for n, item in self.fresh])
-        raw.executemany(_SUBMISSION, [(n, item.submission.body) for n, item in self.fresh])
-        raw.executemany(_KEY, self._key_rows)
-        raw.executemany(POST, [_announcement(n, item) for n, item in self.fresh])
+        fresh = self.fresh
+        insert_many(raw, _ORDER, _ORDER_ROW, [(n, *item.order) for n, item in fresh])
+        insert_many(raw, _EVENT, _EVENT_ROW, [(n, *item.event) for n, item in fresh])
+        insert_many(raw, _SUBMISSION, "(?, ?)", [(n, item.submission.body) for n, item in fresh])
+        insert_many(raw, _KEY, "(?, ?, ?, ?, ?)", self._key_rows)
+        insert_many(raw, _ENVELOPE, _ENVELOPE_ROW, [_announcement(n, item) for n, item in fresh])
 
     def _open(self, item: Prepared) -> Known:
         n = self._next
@@ -168,23 +185,19 @@ _Names = dict[tuple[str, str], Known]
 
 
 def _known(raw: sqlite3.Connection, items: Sequence[Prepared]) -> tuple[_Names, _Names]:
-    keys: _Names = {}
-    refs: _Names = {}
-    for item in items:
-        submission = item.submission
-        key = (submission.partner_id, submission.key)
-        for row in raw.execute(_BY_KEY, key):
-            keys[key] = Known(*row)
-        ref = (submission.partner_id, submission.client_ref)
-        for row in raw.execute(_BY_REF, ref):
-            refs[ref] = Known(*row)
-    return keys, refs
+    keys = [(item.submission.partner_id, item.submission.key) for item in items]
+    refs = [(item.submission.partner_id, item.submission.client_ref) for item in items]
+    return _named(raw, _BY_KEY, keys), _named(raw, _BY_REF, refs)
+
+
+def _named(raw: sqlite3.Connection, query: str, names: Sequence[tuple[str, str]]) -> _Names:
+    return {(row[0], row[1]): Known(*row[2:]) for row in look_up(raw, query, "(?, ?)", names)}
 
 
 def _replay(known: Known, submission: Submission, refusal: Exception) -> Acceptance | Failed:
     if known.body_sha256 != submission.body_sha256:
         return Failed(refusal)
-    return _acceptance(known, replayed=True)
+    return _again(known)
 
 
 def _taken(known: Known) -> ClientRefTaken:
@@ -192,22 +205,23 @@ def _taken(known: Known) -> ClientRefTaken:
     return ClientRefTaken(f"Your number already means {no}, with another body", order_no=no)
 
 
-def _acceptance(known: Known, *, replayed: bool) -> Acceptance:
-    return Acceptance(order_no(known.n), known.client_ref, from_micros(known.at), replayed)
+def _first(known: Known, submission: Submission) -> Acceptance:
+    return Acceptance(order_no(known.n), known.client_ref, submission.at, replayed=False)
+
+
+def _again(known: Known) -> Acceptance:
+    return Acceptance(order_no(known.n), known.client_ref, from_micros(known.at), replayed=True)
 
 
 def _event_tail(submission: Submission, at: int) -> tuple[Any, ...]:
     cause = submission.cause
+    actor = cause.actor
     return (
-        1,
         submission.partner_id,
-        _SUBMITTED,
-        SCHEMA_VERSION,
-        Stage.SUBMITTED.value,
         at,
-        cause.actor.kind.value,
-        cause.actor.id,
-        cause.actor.role,
+        actor.kind.value,
+        actor.id,
+        actor.role,
         cause.command,
         cause.source,
         cause.trace_id,
@@ -218,21 +232,12 @@ def _event_tail(submission: Submission, at: int) -> tuple[Any, ...]:
 def _announcement(n: int, item: Prepared) -> tuple[Any, ...]:
     submission, no = item.submission, order_no(n)
     body = b'{"order_no":"%b","version":1}' % no.encode()
-    trace_id = submission.cause.trace_id
-    return (
-        submission.envelope_id,
-        PRICE_WANTED,
-        announce.SCHEMA_VERSION,
-        no,
-        item.at,
-        trace_id,
-        body,
-    )
+    return (submission.envelope_id, no, item.at, submission.cause.trace_id, body)
 
 
 def _board_row(n: int, item: Prepared) -> BoardRow:
     submission, event = item.submission, item.submission.event
-    due_at, timer_at = item.order[6:8]
+    due_at, timer_at = item.order[8:10]
     return BoardRow(
         order_no=OrderNo(order_no(n)),
         version=1,
@@ -250,8 +255,8 @@ def _board_row(n: int, item: Prepared) -> BoardRow:
         timer_at=from_micros(timer_at),
         risk=Risk.OK,
         promise_at=event.promise_at,
-        summary=item.order[9],
-        pieces=item.order[10],
+        summary=item.order[11],
+        pieces=item.order[12],
         price_state=PriceState.QUEUED,
         price_total=None,
         price_currency=None,

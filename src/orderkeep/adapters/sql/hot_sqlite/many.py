@@ -1,0 +1,48 @@
+"""Many rows in one statement: the driver takes the interpreter's lock once a statement, not a row.
+
+With ``executemany`` a writer beside a busy event loop waits for that lock after every single row.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import chain
+from typing import Any
+
+SIZES = (64, 16, 4, 1)
+"""Rows in one statement; few sizes, so that every statement stays prepared."""
+
+
+def insert_many(
+    raw: sqlite3.Connection, into: str, row: str, rows: Sequence[Sequence[Any]]
+) -> None:
+    """Insert rows; ``row`` is one row of VALUES, such as ``(?, 1, ?)``."""
+    for chunk in _chunks(rows):
+        raw.execute(_values(into, row, len(chunk)), tuple(chain.from_iterable(chunk)))
+
+
+def look_up(
+    raw: sqlite3.Connection, query: str, row: str, asked: Sequence[Sequence[Any]]
+) -> Iterator[tuple[Any, ...]]:
+    """Run a query on ``asked (column1, column2, …)``, which stands in it as ``{asked}``."""
+    for chunk in _chunks(asked):
+        statement = _asking(query, row, len(chunk))
+        yield from raw.execute(statement, tuple(chain.from_iterable(chunk)))
+
+
+def _chunks(rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Sequence[Any]]]:
+    start = 0
+    for size in SIZES:
+        while len(rows) - start >= size:
+            yield rows[start : start + size]
+            start += size
+
+
+@cache
+def _values(into: str, row: str, count: int) -> str:
+    return f"{into} VALUES {', '.join([row] * count)}"
+
+
+@cache
+def _asking(query: str, row: str, count: int) -> str:
+    return query.format(asked=f"(VALUES {', '.join([row] * count)})")
