@@ -37,8 +37,8 @@ MAX_OVERLAP: Final = 0.002
 _SNAP: Final = 1e-6  # of the largest side: what exporters of CAD programs leave between corners
 _SNAP_TRIES: Final = 4
 _MIN_PITCH: Final = 0.01 / 20  # of the largest side: 10 micrometres of a ring
-_MAX_RAYS: Final = 2_000_000
-_MAX_CROSSINGS: Final = 12_000_000
+_MAX_RAYS: Final = 600_000
+_MAX_CROSSINGS: Final = 4_000_000
 _MAX_CROSSINGS_OF_A_RAY: Final = 4096
 _MAX_STRAY_RAYS: Final = 1e-3
 _MAX_DISAGREEMENT: Final = 0.02
@@ -244,8 +244,12 @@ def _wrong_scale(side: float) -> Doubtful:
     if SMALLEST_MM <= side / 1000 <= LARGEST_MM:
         fitting.append(f"{side / 1000:.1f} mm if the file is in micrometres")
     guess = f" It would be {', or '.join(fitting)}." if fitting else ""
-    message = f"The largest side is {side:.4g} mm, which no piece of ours has.{guess}"
+    message = f"The largest side is {_length(side)} mm, which no piece of ours has.{guess}"
     return Doubtful("scale", message)
+
+
+def _length(side: float) -> str:
+    return f"{side:,.1f}" if side >= 1 else f"{side:.2g}"
 
 
 @dataclass

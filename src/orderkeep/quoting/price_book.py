@@ -371,7 +371,7 @@ def _in_order(breaks: Sequence[Break]) -> bool:
 
 
 def _decimal(value: object) -> Decimal | None:
-    if not isinstance(value, str) or len(value) > 30:
+    if not (isinstance(value, str) and value.isascii() and len(value) <= 30):
         return None
     try:
         number = Decimal(value)
