@@ -11,6 +11,9 @@ from orderkeep.kernel.errors import Fault, Invalid, Refused
 from orderkeep.kernel.ids import Ids, PartnerId
 
 KEY_PREFIX = "okp_"
+OFFICE = PartnerId("office")
+"""The house itself, for what people enter by hand: a partner like others, without a key."""
+
 _KEY_LENGTH = 43  # 62^43: 256 bits that nobody guesses
 _HINT_LENGTH = 10
 _RATE = re.compile(r"(\d{1,6})/(s|min|h)")

@@ -127,7 +127,7 @@ class Sessions:
             NotSignedIn: unknown token, ended session or disabled person.
         """
         hashed, now = _hash(token), self._clock.now()
-        session = await self._store.read(lambda work: work.access.session(hashed, now))
+        session = await self._find(token)
         if session is None:
             raise NotSignedIn("sign in")
         expires_at = now + SESSION_LASTS
@@ -135,10 +135,18 @@ class Sessions:
             await self._store.write(lambda work: work.access.extend_session(hashed, expires_at))
         return session
 
+    async def is_open(self, token: str) -> bool:
+        """Whether the session has not ended; asking does not keep it alive."""
+        return await self._find(token) is not None
+
     async def sign_out(self, token: str) -> None:
         """End the session; an unknown token is no error."""
         hashed = _hash(token)
         await self._store.write(lambda work: work.access.end_session(hashed))
+
+    async def _find(self, token: str) -> Session | None:
+        hashed, now = _hash(token), self._clock.now()
+        return await self._store.read(lambda work: work.access.session(hashed, now))
 
     async def _person(self, login: str, password: str) -> Person:
         known = await self._store.read(lambda work: work.access.credentials(login))

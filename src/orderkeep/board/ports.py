@@ -40,6 +40,16 @@ class Counts(msgspec.Struct, frozen=True):
     approval: Capped
 
 
+class Backlog(msgspec.Struct, frozen=True):
+    """What waits, for whoever watches us; ``unsent`` and ``unhandled`` stop counting somewhere."""
+
+    stages: dict[str, int]
+    orders: int
+    unsent: int
+    oldest_unsent_s: float
+    unhandled: int
+
+
 class Hop(msgspec.Struct, frozen=True):
     """A proof that something about an order passed from one part to another."""
 
@@ -102,6 +112,8 @@ class BoardStore(Protocol):
     def in_work(self, login: str) -> Capped:
         """How many orders an operator holds."""
         ...
+
+    def backlog(self, now: datetime) -> Backlog: ...
 
     def submitted(self, no: OrderNo) -> Submitted: ...
 

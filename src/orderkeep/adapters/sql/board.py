@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from operator import attrgetter
 from time import monotonic
 from typing import Any, Protocol
@@ -10,9 +11,10 @@ import msgspec
 
 from orderkeep.adapters.sql.hot_sqlite.board import Condition, Leg, Plan, read_page, walk
 from orderkeep.adapters.sql.hot_sqlite.board_rows import read_rows
-from orderkeep.adapters.sql.types import from_micros
+from orderkeep.adapters.sql.types import from_micros, to_micros
 from orderkeep.board.filters import Cursor, PageQuery
 from orderkeep.board.ports import (
+    Backlog,
     Capped,
     Counts,
     Found,
@@ -66,6 +68,16 @@ _CARRIED = (
 _FLOOR = (
     "SELECT created_at, status_since, status, reference FROM floor_work_orders WHERE order_no = ?"
 )
+_BACKLOG_OUT = (
+    "SELECT count(*), min(at) FROM (SELECT at FROM outbox INDEXED BY ix_outbox_unsent"
+    " WHERE sent_at IS NULL ORDER BY row LIMIT ?)"
+)
+_BACKLOG_IN = (
+    "SELECT count(*) FROM (SELECT 1 FROM inbox INDEXED BY ix_inbox_due WHERE consumer = ?"
+    " AND handled_at IS NULL AND dead_at IS NULL LIMIT ?)"
+)
+_GIVEN = "SELECT value FROM counters WHERE name = 'orders'"
+_COUNTED = 10_000
 _CONSUMERS = ("quoting", "bridge", "orders")
 _APPROVALS = Plan(
     (
@@ -154,6 +166,16 @@ class SqlBoard:
         )
         n = int(self._raw.execute(counted, values).fetchone()[0])
         return Capped(min(n, CAP), more=n > CAP)
+
+    def backlog(self, now: datetime) -> Backlog:
+        unsent, oldest = self._raw.execute(_BACKLOG_OUT, (_COUNTED,)).fetchone()
+        unhandled = sum(
+            self._raw.execute(_BACKLOG_IN, (consumer, _COUNTED)).fetchone()[0]
+            for consumer in _CONSUMERS
+        )
+        given = self._raw.execute(_GIVEN).fetchone()
+        age = (to_micros(now) - oldest) / 1_000_000 if oldest is not None else 0.0
+        return Backlog(self._stages(), given[0] if given else 0, unsent, age, unhandled)
 
     # --- one order --------------------------------------------------------------------------
 

@@ -1,0 +1,210 @@
+"""The office, put together."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from litestar import Litestar, Request, Response, Router, asgi, get
+from litestar.config.response_cache import ResponseCacheConfig
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.types import Receive, Scope, Send
+
+from orderkeep.access.ports import Passwords
+from orderkeep.access.registry import Registry
+from orderkeep.access.sessions import Sessions
+from orderkeep.files.upload import Files
+from orderkeep.http.office import admin, by_hand, health, lists, orders, session
+from orderkeep.http.office.counted import Metrics
+from orderkeep.http.office.gate import (
+    PUBLIC,
+    AnyRequest,
+    from_our_pages,
+    session_guard,
+    session_of,
+    token_of,
+)
+from orderkeep.http.office.parts import (
+    Catalogue,
+    ClaimLane,
+    Decisions,
+    Floor,
+    Master,
+    Office,
+    OfficeSettings,
+    OfficeStore,
+)
+from orderkeep.http.office.shared import SharedReads
+from orderkeep.http.office.static import SECURITY_HEADERS, WebApp
+from orderkeep.http.office.stream import MAX_CLIENTS, Client, Stream
+from orderkeep.http.problems import render
+from orderkeep.http.refusals import BadRequest, MethodNotAllowed, PageNotFound
+from orderkeep.intake.accept import Intake
+from orderkeep.kernel.clock import Clock
+from orderkeep.kernel.errors import StoreBusy
+from orderkeep.kernel.ids import Ids
+from orderkeep.orders.policy import Policy
+
+PREFIX = "/office/v1"
+
+
+class OfficeApp:
+    """The ASGI application. ``drain`` ends the open streams, so that a server can stop."""
+
+    def __init__(self, app: Any, stream: Stream, metrics: Metrics) -> None:
+        self._app = metrics.middleware(app, "office")
+        self._stream = stream
+        self.litestar: Litestar = app
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+    def drain(self) -> None:
+        """End every stream; called when the role is asked to stop."""
+        self._stream.close()
+
+
+def build_office(  # noqa: PLR0913  # Everything passed in, by name.
+    *,
+    store: OfficeStore,
+    master: Master,
+    claims: ClaimLane,
+    passwords: Passwords,
+    clock: Clock,
+    ids: Ids,
+    policy: Policy,
+    settings: OfficeSettings,
+    floor: Floor | None = None,
+    decisions: Decisions | None = None,
+    intake: Intake | None = None,
+    files: Files | None = None,
+    catalogue: Callable[[], Catalogue] | None = None,
+    balance: Callable[[], Any] | None = None,
+) -> OfficeApp:
+    """The office's application from its parts; see ``parts`` for what each has to do."""
+    stream, metrics = Stream(clock), Metrics()
+    office = Office(
+        store=store,
+        master=master,
+        claims=claims,
+        sessions=Sessions(store, passwords, clock, ids),
+        registry=Registry(store, passwords, clock, ids),
+        clock=clock,
+        ids=ids,
+        policy=policy,
+        settings=settings,
+        stream=stream,
+        metrics=metrics,
+        floor=floor,
+        decisions=decisions,
+        intake=intake,
+        files=files,
+        catalogue=catalogue,
+        balance=balance,
+    )
+    return OfficeApp(_litestar(office), stream, metrics)
+
+
+def _litestar(office: Office) -> Litestar:
+    shared = SharedReads(office)
+    web = WebApp(office.settings.static_dir)
+    handlers = (
+        *session.HANDLERS,
+        *lists.HANDLERS,
+        *orders.HANDLERS,
+        *by_hand.HANDLERS,
+        *admin.HANDLERS,
+        _stream_handler(office, shared),
+    )
+    staff = Router(PREFIX, route_handlers=handlers, before_request=from_our_pages)
+    return Litestar(
+        route_handlers=[staff, *health.HANDLERS, _web_handler(web)],
+        dependencies={
+            "office": Provide(lambda: office, sync_to_thread=False),
+            "shared": Provide(lambda: shared, sync_to_thread=False),
+            "session": Provide(session_of, sync_to_thread=False),
+        },
+        guards=[session_guard(office.sessions)],
+        exception_handlers={Exception: _problem},
+        response_headers=SECURITY_HEADERS,
+        lifespan=[_watching(office, shared)],
+        openapi_config=OpenAPIConfig(
+            title="orderkeep office", version="1", path="/openapi", create_examples=False
+        ),
+        request_max_body_size=None,  # Every body is read with a bound of its own.
+        response_cache_config=ResponseCacheConfig(),
+        logging_config=None,
+        debug=False,
+    )
+
+
+def _watching(office: Office, shared: SharedReads) -> Callable[[Litestar], Any]:
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        office.store.on_changes(office.stream.changed)
+        running = asyncio.create_task(office.stream.run(shared), name="office.stream")
+        try:
+            yield
+        finally:
+            office.stream.close()
+            await running
+
+    return lifespan
+
+
+def _stream_handler(office: Office, shared: SharedReads) -> Any:
+    @asgi("/board/stream", copy_scope=True)
+    async def board_stream(scope: Scope, receive: Receive, send: Send) -> None:
+        request: AnyRequest = Request(scope, receive, send)
+        if office.stream.clients >= MAX_CLIENTS:
+            raise StoreBusy("too many boards are open")
+        client = Client(office.viewer(session_of(request)), token_of(request))
+        again = "last-event-id" in request.headers
+        await send({"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS})
+        await office.stream.serve(client, shared, send, receive, again=again)
+
+    return board_stream
+
+
+_STREAM_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+    (b"x-content-type-options", b"nosniff"),
+]
+
+
+def _web_handler(web: WebApp) -> Any:
+    @get(["/", "/{path:path}"], opt={PUBLIC: True}, include_in_schema=False, sync_to_thread=False)
+    def page(request: AnyRequest) -> Response[bytes]:
+        headers = request.headers
+        accept, encodings = headers.get("accept", ""), headers.get("accept-encoding", "")
+        return web.answer(request.scope["path"], accept, encodings)
+
+    return page
+
+
+def _problem(request: AnyRequest, error: Exception) -> Response[bytes]:
+    """Every error's answer; Litestar's own become ours."""
+    request_id = request.scope.get("state", {}).get("request_id", "")
+    rendered = render(_ours(error), str(request_id))
+    headers = {name.decode(): value.decode() for name, value in rendered.headers}
+    media_type = headers.pop("content-type")
+    headers.pop("content-length", None)
+    return Response(
+        rendered.body, status_code=rendered.status, media_type=media_type, headers=headers
+    )
+
+
+def _ours(error: Exception) -> Exception:
+    if not isinstance(error, HTTPException):
+        return error
+    if error.status_code == 404:
+        return PageNotFound("There is nothing at this address.")
+    if error.status_code == 405:
+        allow = (error.headers or {}).get("allow", "")
+        return MethodNotAllowed([one.strip() for one in allow.split(",") if one.strip()])
+    return BadRequest("Not a request we can understand.")

@@ -1,0 +1,97 @@
+"""How we are: for machines that watch us."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from litestar import Response, get
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from orderkeep.http.office.gate import PUBLIC
+from orderkeep.http.office.parts import Office, OfficeDep
+from orderkeep.kernel.errors import OrderkeepError
+
+_METRICS = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class _Now:
+    """What is read when somebody asks."""
+
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
+
+
+@get("/healthz", opt={PUBLIC: True}, sync_to_thread=False)
+def healthz() -> dict[str, str]:
+    return {"status": "ok"}
+
+
+@get("/readyz", opt={PUBLIC: True})
+async def readyz(office: OfficeDep) -> Response[dict[str, Any]]:
+    try:
+        version = await office.store.read(lambda work: work.board.version())
+    except (OrderkeepError, OSError) as error:
+        return Response({"status": "failed", "why": type(error).__name__}, status_code=503)
+    facts = {
+        "status": "ready",
+        "time": office.clock.now(),
+        "store": dict(office.store.health()),
+        "last_event": version,
+        "mes": office.settings.mes,
+        "streams": office.stream.clients,
+    }
+    return Response(facts, headers={"cache-control": "no-store"})
+
+
+@get("/metrics", opt={PUBLIC: True})
+async def metrics(office: OfficeDep) -> Response[bytes]:
+    now = office.clock.now()
+    backlog = await office.store.read(lambda work: work.board.backlog(now))
+    families = [
+        *_by_stage(backlog.stages),
+        _gauge("orderkeep_outbox_unsent", "Envelopes not yet carried", backlog.unsent),
+        _gauge(
+            "orderkeep_outbox_oldest_seconds",
+            "Age of the oldest envelope not yet carried",
+            backlog.oldest_unsent_s,
+        ),
+        _gauge("orderkeep_inbox_unhandled", "Envelopes kept, not yet handled", backlog.unhandled),
+        _gauge("orderkeep_orders_accepted", "Order numbers given out", backlog.orders),
+        _gauge("orderkeep_streams", "Open board streams", office.stream.clients),
+        *_store(office),
+    ]
+    fresh = CollectorRegistry()
+    fresh.register(_Now(families))
+    text = await asyncio.to_thread(_text, office.metrics.registry, fresh)
+    return Response(text, media_type=_METRICS)
+
+
+def _text(*registries: CollectorRegistry) -> bytes:
+    return b"".join(generate_latest(registry) for registry in registries)
+
+
+def _by_stage(stages: dict[str, int]) -> list[Metric]:
+    family = GaugeMetricFamily("orderkeep_orders", "Orders by stage", labels=["stage"])
+    for stage, count in stages.items():
+        family.add_metric([stage], count)
+    return [family]
+
+
+def _gauge(name: str, help_: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, help_, value=value)
+
+
+def _store(office: Office) -> list[Metric]:
+    """Whatever the store tells of itself in numbers."""
+    return [
+        _gauge(f"orderkeep_store_{name}", f"The store's {name.replace('_', ' ')}", float(value))
+        for name, value in office.store.health().items()
+        if isinstance(value, int | float)
+    ]
+
+
+HANDLERS = (healthz, readyz, metrics)

@@ -1,0 +1,178 @@
+"""What the office is built from: everything is passed in."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Protocol, TypeVar
+
+from litestar.params import Dependency
+
+from orderkeep.access.ports import AccessStore, Session
+from orderkeep.access.registry import Registry
+from orderkeep.access.sessions import Sessions
+from orderkeep.board.actions import Viewer
+from orderkeep.board.ports import BoardStore
+from orderkeep.files.ports import FileStore
+from orderkeep.files.upload import Files
+from orderkeep.http.office.counted import Metrics
+from orderkeep.http.office.stream import Stream
+from orderkeep.intake.accept import Intake
+from orderkeep.kernel.clock import Clock
+from orderkeep.kernel.ids import Ids, OrderNo
+from orderkeep.orders.commands import OrderCommand
+from orderkeep.orders.events import Cause, Recorded
+from orderkeep.orders.master import Handled
+from orderkeep.orders.order import Order
+from orderkeep.orders.policy import Policy
+from orderkeep.orders.ports import OrderStore
+from orderkeep.orders.view import BoardRow
+
+T = TypeVar("T")
+
+
+class OfficeWork(Protocol):
+    """The part of a unit of work that the office uses."""
+
+    @property
+    def access(self) -> AccessStore: ...
+
+    @property
+    def board(self) -> BoardStore: ...
+
+    @property
+    def orders(self) -> OrderStore: ...
+
+    @property
+    def files(self) -> FileStore: ...
+
+
+class OfficeStore(Protocol):
+    """The store as the office needs it; see ``kernel.store.Store``."""
+
+    async def write(self, unit: Callable[[Any], T]) -> T: ...
+
+    async def read(self, query: Callable[[Any], T]) -> T: ...
+
+    async def read_long(self, query: Callable[[Any], T]) -> T:
+        """The same beside the event loop, for what takes longer than a millisecond or two."""
+        ...
+
+    def on_changes(self, watcher: Callable[[Sequence[BoardRow]], None]) -> None:
+        """Call ``watcher`` on the event loop with the rows that a commit changed."""
+        ...
+
+    def health(self) -> Mapping[str, str | int | float]: ...
+
+
+class Master(Protocol):
+    """The order master; see ``orders.master``."""
+
+    async def handle(
+        self,
+        no: OrderNo,
+        command: OrderCommand,
+        cause: Cause,
+        expected_version: int | None = None,
+    ) -> Handled: ...
+
+
+class ClaimLane(Protocol):
+    """Where operators take orders."""
+
+    async def claim_next(
+        self, operator: str, now: datetime, until: datetime, cause: Cause
+    ) -> OrderNo | None:
+        """Take the most urgent order that is free; None when there is none."""
+        ...
+
+    async def claim(
+        self, no: OrderNo, operator: str, now: datetime, until: datetime, cause: Cause
+    ) -> Recorded:
+        """Take this order; taking it again changes nothing."""
+        ...
+
+
+class Floor(Protocol):
+    """The built-in workshop; see ``floor.workshop``."""
+
+    async def act(  # A step's facts, all optional but two.
+        self,
+        reference: str,
+        action: str,
+        operator: str | None = None,
+        *,
+        reason: str | None = None,
+        tracking_no: str | None = None,
+        carrier: str | None = None,
+    ) -> Any:
+        """Do a step."""
+        ...
+
+
+class Decisions(Protocol):
+    """Where a person settles a delivery; see ``bridge.dispatch``."""
+
+    async def decide(
+        self, no: OrderNo, decision: str, cause: Cause, mes_id: str | None = None
+    ) -> Order:
+        """Settle what the machine cannot: ``there``, ``send_again`` or ``give_up``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OfficeSettings:
+    """How the office presents itself."""
+
+    mes: str = "floor"
+    """``floor``, or ``http``: the work is done elsewhere and our board is read-only."""
+    currency: str = "RUB"
+    secure_cookies: bool = False
+    """Set when TLS ends before us: the cookie then travels over TLS only."""
+    static_dir: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The price book as far as an order by hand needs it; ready to be shown."""
+
+    book_version: str
+    label: str
+    materials: Sequence[Mapping[str, Any]] = ()
+    skus: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """All parts, as handlers see them."""
+
+    store: OfficeStore
+    master: Master
+    claims: ClaimLane
+    sessions: Sessions
+    registry: Registry
+    clock: Clock
+    ids: Ids
+    policy: Policy
+    settings: OfficeSettings
+    stream: Stream
+    metrics: Metrics
+    floor: Floor | None = None
+    decisions: Decisions | None = None
+    catalogue: Callable[[], Catalogue] | None = None
+    balance: Callable[[], Any] | None = None
+    intake: Intake | None = None
+    files: Files | None = None
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the board only shows: the work is done in a foreign MES."""
+        return self.settings.mes != "floor"
+
+    def viewer(self, session: Session) -> Viewer:
+        """The signed-in person as the board sees them."""
+        return Viewer(session.person.login, session.person.role, read_only=self.read_only)
+
+
+OfficeDep = Annotated[Office, Dependency(skip_validation=True)]
+SessionDep = Annotated[Session, Dependency(skip_validation=True)]

@@ -1,0 +1,234 @@
+"""Live changes for many browsers: encoded once a role, bounded everywhere, never in accept's way.
+
+Rows that commits change are gathered for a moment and sent together. When more change than people
+can watch, new orders are left out first; who missed something is told to fetch its list again. A
+browser that does not read is let go: it comes back by itself.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from litestar.types import Receive, Send
+
+from orderkeep.access.rights import Role
+from orderkeep.board.actions import Viewer
+from orderkeep.http.office.wire import Names, encoder, facts, row_shape
+from orderkeep.kernel.clock import Clock
+from orderkeep.orders.order import Stage
+from orderkeep.orders.view import BoardRow
+
+GATHER_S = 0.4
+MAX_ROWS = 64
+"""Rows in one batch: about what a screen shows."""
+
+QUEUE = 16
+"""Batches a slow browser may be behind before it is let go."""
+
+MAX_CLIENTS = 1024
+HEARTBEAT_S = 15.0
+COUNTS_S = 5.0
+COUNTS_AT_LEAST_S = 30.0
+REFETCH_S = 10.0
+_HEARTBEAT = b": still here\n\n"
+_NOT_ON_THE_BOARD = frozenset({Stage.INITIATED, Stage.FILE_UPLOADED, Stage.SUBMITTED})
+
+
+class Source(Protocol):
+    """What the stream asks of the office."""
+
+    async def names(self) -> Names: ...
+
+    async def version(self) -> int: ...
+
+    async def counts(self, login: str) -> Any: ...
+
+    async def still_signed_in(self, token: str) -> bool: ...
+
+
+@dataclass(eq=False, slots=True)
+class Client:
+    """One open stream."""
+
+    viewer: Viewer
+    token: str
+    frames: asyncio.Queue[bytes] = field(default_factory=lambda: asyncio.Queue(QUEUE))
+    gone: bool = False
+
+    def give(self, frame: bytes) -> None:
+        """Queue a frame; a client too far behind is marked as gone."""
+        try:
+            self.frames.put_nowait(frame)
+        except asyncio.QueueFull:
+            self.gone = True
+
+
+class Stream:
+    """Tells open browsers what changes."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._clients: set[Client] = set()
+        self._changed: dict[str, BoardRow] = {}
+        self._missed = False
+        self._any = asyncio.Event()
+        self._closing = False
+        self._seq = 0
+
+    @property
+    def clients(self) -> int:
+        """How many streams are open."""
+        return len(self._clients)
+
+    # --- from the store -----------------------------------------------------------------------
+
+    def changed(self, rows: Sequence[BoardRow]) -> None:
+        """Take note of changed rows; called on every commit, so nothing is encoded here."""
+        if not self._clients:
+            return
+        for row in rows:
+            self._note(row)
+        self._any.set()
+
+    def _note(self, row: BoardRow) -> None:
+        if row.order_no not in self._changed and len(self._changed) >= MAX_ROWS:
+            self._missed = True
+            if row.stage in _NOT_ON_THE_BOARD or not self._drop_a_new_one():
+                return
+        self._changed[row.order_no] = row
+
+    def _drop_a_new_one(self) -> bool:
+        for order_no, row in self._changed.items():
+            if row.stage in _NOT_ON_THE_BOARD:
+                del self._changed[order_no]
+                return True
+        return False
+
+    # --- to the browsers ----------------------------------------------------------------------
+
+    async def run(self, source: Source) -> None:
+        """Send batches until ``close``; the owner's task."""
+        loop = asyncio.get_running_loop()
+        counted = refetched = beaten = loop.time()
+        dirty = False
+        while not self._closing:
+            dirty |= await self._gathered()
+            now = loop.time()
+            if self._changed:
+                await self._send_rows(source)
+            if self._missed and now - refetched >= REFETCH_S:
+                self._missed, refetched = False, now
+                self._broadcast(self.event("refetch", facts(why="many")))
+            due = COUNTS_S if dirty else COUNTS_AT_LEAST_S
+            if self._clients and now - counted >= due:
+                counted, dirty = now, False
+                await self._send_counts(source)
+            if now - beaten >= HEARTBEAT_S:
+                beaten = now
+                await self._beat(source)
+
+    async def _gathered(self) -> bool:
+        """Wait a moment; whether anything changed. Without clients, sleep until there is one."""
+        try:
+            async with asyncio.timeout(None if not self._clients else GATHER_S * 4):
+                await self._any.wait()
+        except TimeoutError:
+            return False
+        self._any.clear()
+        await asyncio.sleep(0 if self._closing else GATHER_S)
+        return True
+
+    async def _send_rows(self, source: Source) -> None:
+        rows, self._changed = list(self._changed.values()), {}
+        names = await source.names()
+        shared: dict[tuple[Role, bool], bytes] = {}
+        holders = {row.claim_operator for row in rows}
+        for client in list(self._clients):
+            viewer = client.viewer
+            if viewer.login in holders:
+                client.give(self._rows(rows, names, viewer))
+                continue
+            key = (viewer.role, viewer.read_only)
+            if key not in shared:
+                shared[key] = self._rows(rows, names, Viewer("", *key))
+            client.give(shared[key])
+
+    def _rows(self, rows: Sequence[BoardRow], names: Names, viewer: Viewer) -> bytes:
+        return b"".join(
+            self.event("row", encoder.encode(row_shape(row, names, viewer))) for row in rows
+        )
+
+    async def _send_counts(self, source: Source) -> None:
+        by_login: dict[str, bytes] = {}
+        for client in list(self._clients):
+            login = client.viewer.login
+            if login not in by_login:
+                counts = await source.counts(login)
+                by_login[login] = self.event("counts", encoder.encode(counts))
+            client.give(by_login[login])
+
+    async def _beat(self, source: Source) -> None:
+        """Prove that the line stands, and let go whoever is not signed in any more."""
+        for client in list(self._clients):
+            if not await source.still_signed_in(client.token):
+                client.gone = True
+            client.give(_HEARTBEAT)
+
+    def _broadcast(self, frame: bytes) -> None:
+        for client in self._clients:
+            client.give(frame)
+
+    def event(self, name: str, data: bytes) -> bytes:
+        """One server-sent event; ids only tell a browser that it has been here before."""
+        self._seq += 1
+        return b"id: %d\nevent: %s\ndata: %s\n\n" % (self._seq, name.encode(), data)
+
+    # --- one browser --------------------------------------------------------------------------
+
+    async def serve(
+        self, client: Client, source: Source, send: Send, receive: Receive, *, again: bool
+    ) -> None:
+        """Feed one browser until it leaves, falls behind or we close."""
+        self._clients.add(client)
+        self._any.set()
+        try:
+            as_of, version = self._clock.now(), await source.version()
+            client.give(self.event("hello", facts(as_of=as_of, version=version)))
+            if again:
+                client.give(self.event("refetch", facts(why="back")))
+            counts = await source.counts(client.viewer.login)
+            client.give(self.event("counts", encoder.encode(counts)))
+            await self._feed(client, send, receive)
+        finally:
+            self._clients.discard(client)
+
+    async def _feed(self, client: Client, send: Send, receive: Receive) -> None:
+        leaving = asyncio.create_task(_left(receive))
+        try:
+            while not (client.gone or self._closing or leaving.done()):
+                frame = asyncio.ensure_future(client.frames.get())
+                await asyncio.wait({frame, leaving}, return_when=asyncio.FIRST_COMPLETED)
+                if not frame.done():
+                    frame.cancel()
+                    return
+                body = [frame.result()]
+                while not client.frames.empty():
+                    body.append(client.frames.get_nowait())
+                await send(
+                    {"type": "http.response.body", "body": b"".join(body), "more_body": True}
+                )
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            leaving.cancel()
+
+    def close(self) -> None:
+        """End every stream, so that the server can stop; browsers come back by themselves."""
+        self._closing = True
+        self._any.set()
+        self._broadcast(b"retry: 2000\n\n")
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        continue
