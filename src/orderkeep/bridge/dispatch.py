@@ -51,6 +51,20 @@ BATCH = 64
 log = structlog.get_logger()
 
 
+WORDS = (
+    ("queued", "accepted"),
+    ("accepted", "accepted"),
+    ("started", "started"),
+    ("completed", "completed"),
+    ("packaging", "packaging"),
+    ("shipped", "shipped"),
+    ("recalled", "recalled"),
+    ("cancelled", "recalled"),
+    ("scrapped", "scrapped"),
+)
+"""A MES's status words as we expect them, and what they mean to the lifecycle."""
+
+
 @dataclass(frozen=True, slots=True)
 class BridgeSettings:
     """How the bridge paces itself; ``words`` maps the MES's own status words onto ours."""
@@ -59,17 +73,7 @@ class BridgeSettings:
     poll: timedelta = timedelta(seconds=5)
     pause: timedelta = timedelta(seconds=5)
     """How long after the MES was away, or an order could not be sent yet."""
-    words: tuple[tuple[str, str], ...] = (
-        ("queued", "accepted"),
-        ("accepted", "accepted"),
-        ("started", "started"),
-        ("completed", "completed"),
-        ("packaging", "packaging"),
-        ("shipped", "shipped"),
-        ("recalled", "recalled"),
-        ("cancelled", "recalled"),
-        ("scrapped", "scrapped"),
-    )
+    words: tuple[tuple[str, str], ...] = WORDS
 
 
 class FloorWord(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -227,8 +231,10 @@ class Bridge:
         except MesUnavailable as away:
             await self._unsent(taken, away)
         except MesOutcomeUnknown as unknown:
-            now = self._clock.now()
-            await self._settle(taken, Delivered.UNCERTAIN, str(unknown), next_at=now)
+            await self._unknown(taken, str(unknown))
+        except Exception as surprise:  # Whatever went wrong, bytes may have left.
+            log.exception("work_order.send_failed", work_order_no=taken.reference)
+            await self._unknown(taken, type(surprise).__name__)
         else:
             reach(AFTER_SEND)
             await self._confirmed(taken, job)
@@ -278,6 +284,9 @@ class Bridge:
         # After an earlier unknown outcome, a repeat that surely failed proves nothing of the first.
         state = Delivered.UNCERTAIN if taken.last_sent_at else Delivered.PENDING
         await self._settle(taken, state, str(away), next_at=next_at, attempts=attempts)
+
+    async def _unknown(self, taken: Delivery, why: str) -> None:
+        await self._settle(taken, Delivered.UNCERTAIN, why, next_at=self._clock.now())
 
     async def _confirmed(self, row: Delivery, job: MesJob) -> None:
         now = self._clock.now()

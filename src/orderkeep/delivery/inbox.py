@@ -46,14 +46,14 @@ class InboxWorker(Generic[WorkT]):
         clock: Clock,
     ) -> None:
         self._store = store
-        self._consumer = consumer
+        self.consumer = consumer
         self._handler = handler
         self._clock = clock
 
     async def step(self) -> int:
         """Handle one batch; returns how many rows were due, 0 when there was nothing."""
         now = self._clock.now()
-        rows = await self._store.read(lambda work: work.inbox.due(self._consumer, now, BATCH))
+        rows = await self._store.read(lambda work: work.inbox.due(self.consumer, now, BATCH))
         # Units that wait together share one commit.
         await asyncio.gather(*(self._one(row) for row in rows))
         return len(rows)
@@ -71,7 +71,7 @@ class InboxWorker(Generic[WorkT]):
         except Conflict:
             return  # Someone was faster: the row stays due and is decided again at once.
         except (Unavailable, Uncertain) as later:
-            log.warning("inbox.store_busy", consumer=self._consumer, reason=type(later).__name__)
+            log.warning("inbox.store_busy", consumer=self.consumer, reason=type(later).__name__)
             return
         except Exception as failure:  # noqa: BLE001  # Top of the loop: kept with its reason.
             await self._failed(row, failure)

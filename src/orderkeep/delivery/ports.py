@@ -48,6 +48,10 @@ class OutboxStore(Protocol):
         """End leases early: the transport was away, so no attempt is counted."""
         ...
 
+    def release_all(self) -> int:
+        """At start, when every earlier holder is proven gone: end their leases; how many."""
+        ...
+
 
 class InboxStore(Protocol):
     """Envelopes kept by their receiver before anything is done with them."""

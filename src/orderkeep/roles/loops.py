@@ -28,10 +28,8 @@ async def loop(
     while not stop.is_set():
         try:
             found = await step()
-        except Exception as failure:  # noqa: BLE001  # Top of a worker loop.
-            log.error(
-                "worker.step_failed", worker=name, reason=type(failure).__name__, exc_info=True
-            )
+        except Exception as failure:  # Top of a worker loop.
+            log.exception("worker.step_failed", worker=name, reason=type(failure).__name__)
             await _rest(stop, PAUSE_AFTER_FAILURE_S)
             continue
         if not found:

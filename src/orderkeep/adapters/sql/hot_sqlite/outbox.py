@@ -33,6 +33,9 @@ _SENT = "UPDATE outbox SET sent_at = ? WHERE row = ? AND lease_token = ? AND sen
 _PUT_BACK = (
     "UPDATE outbox SET leased_until = ? WHERE row = ? AND lease_token = ? AND sent_at IS NULL"
 )
+_RELEASE_ALL = (
+    "UPDATE outbox SET leased_until = NULL WHERE sent_at IS NULL AND leased_until IS NOT NULL"
+)
 
 
 class SqlOutbox:
@@ -54,6 +57,9 @@ class SqlOutbox:
     def sent(self, rows: Sequence[Leased], now: datetime) -> int:
         at = to_micros(now)
         return self._raw.executemany(_SENT, [(at, row.row, row.token) for row in rows]).rowcount
+
+    def release_all(self) -> int:
+        return self._raw.execute(_RELEASE_ALL).rowcount
 
     def put_back(self, rows: Sequence[Leased], due: datetime) -> None:
         until = to_micros(due)

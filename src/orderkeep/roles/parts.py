@@ -1,0 +1,211 @@
+"""The objects a process is made of, built once from the settings."""
+
+import os
+import socket
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from orderkeep.adapters.embedded import EmbeddedTransport
+from orderkeep.adapters.files import LocalFiles
+from orderkeep.adapters.mes_floor import FloorMes
+from orderkeep.adapters.mes_http import MesHttp, MesHttpSettings
+from orderkeep.adapters.sql.migrate import migrate
+from orderkeep.adapters.sql.store import SqliteStore, open_store
+from orderkeep.adapters.sql.work import SqlWork
+from orderkeep.bridge.dispatch import WORDS, Bridge, BridgeSettings
+from orderkeep.bridge.ports import Capabilities, Mes
+from orderkeep.config import Settings, database_path, files_path
+from orderkeep.delivery.inbox import InboxWorker
+from orderkeep.delivery.relay import Relay
+from orderkeep.files.upload import Files
+from orderkeep.floor.workshop import Workshop
+from orderkeep.intake.accept import Intake
+from orderkeep.intake.checks import Catalogue
+from orderkeep.intake.submission import SubmissionBody
+from orderkeep.kernel.bells import Bells
+from orderkeep.kernel.clock import Clock, SystemClock
+from orderkeep.kernel.ids import Ids, PartnerId
+from orderkeep.orders.announce import routes
+from orderkeep.orders.master import OrderMaster
+from orderkeep.orders.order import Order, PriceState, Stage
+from orderkeep.orders.policy import Policy
+from orderkeep.quoting.desk import PriceDesk
+from orderkeep.quoting.price_book import PriceBook, example_book, read_price_book
+from orderkeep.quoting.workers import Workers
+from orderkeep.sla.watch import Watch
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything a role may use, open until the stack it was built on closes."""
+
+    settings: Settings
+    store: SqliteStore
+    bells: Bells
+    clock: Clock
+    ids: Ids
+    policy: Policy
+    book: PriceBook
+    master: OrderMaster
+    files: Files
+    keeper: LocalFiles
+    intake: Intake
+    workshop: Workshop
+    mes: Mes
+    bridge: Bridge
+    relay: Relay
+    inboxes: tuple[InboxWorker[SqlWork], ...]
+    desk: PriceDesk
+    watch: Watch
+
+
+async def build(settings: Settings, stack: AsyncExitStack) -> Parts:
+    """Open the store, files and MES, and build what stands on them.
+
+    Raises:
+        AlreadyRunning: another process serves this database.
+        StoreMisconfigured: the database will not do.
+    """
+    clock, ids, bells = SystemClock(), Ids(), Bells()
+    policy = policy_of(settings)
+    book = book_of(settings)
+    database_path(settings).parent.mkdir(parents=True, exist_ok=True)
+    migrate(settings.database_url)
+    store = await stack.enter_async_context(open_store(settings.database_url, bells, serve=True))
+    keeper = LocalFiles(files_path(settings))
+    keeper.forget_unfinished()
+    workers = await stack.enter_async_context(Workers(settings.quoter_workers))
+    workshop = Workshop(store, clock, ids)
+    mes = await _mes(settings, workshop, clock, stack)
+    master = OrderMaster(store, clock, ids, policy)
+    bridge = Bridge(store, master, mes, clock, bridge_settings(settings), _holder(ids))
+    transport = EmbeddedTransport(store, routes(floor=settings.mes == "floor"), clock)
+    desk = PriceDesk(store, master, workers, keeper, book, auto_approval, clock)
+    max_bytes = settings.largest_file_mib * 1024 * 1024
+    return Parts(
+        settings=settings,
+        store=store,
+        bells=bells,
+        clock=clock,
+        ids=ids,
+        policy=policy,
+        book=book,
+        master=master,
+        files=Files(store, keeper, clock, ids, max_bytes=max_bytes),
+        keeper=keeper,
+        intake=Intake(
+            store, store.accepting(policy), lambda: catalogue(book), promise(policy), clock, ids
+        ),
+        workshop=workshop,
+        mes=mes,
+        bridge=bridge,
+        relay=Relay(store, transport, clock),
+        inboxes=(
+            InboxWorker(store, "quoting", desk.handle, clock),
+            InboxWorker(store, "bridge", bridge.handle, clock),
+            InboxWorker(store, "floor", workshop.order_cancelled, clock),
+        ),
+        desk=desk,
+        watch=Watch(store, master, clock),
+    )
+
+
+def policy_of(settings: Settings) -> Policy:
+    """The maker's rules as the lifecycle knows them."""
+    rules = settings.rules
+    return Policy(
+        lead_time=rules.lead_time,
+        price_valid=rules.price_valid,
+        reconsent_above=rules.reconsent_above,
+        claim=rules.claim,
+        rework_limit=rules.rework_limit,
+        draft=rules.draft,
+        close_after=rules.close_after,
+    )
+
+
+def book_of(settings: Settings) -> PriceBook:
+    """The price book in force.
+
+    Raises:
+        Invalid: with every fault of the file.
+    """
+    if settings.price_book is None:
+        return example_book()
+    return read_price_book(settings.price_book.read_text(encoding="utf-8"))
+
+
+def catalogue(book: PriceBook) -> Catalogue:
+    """What submissions may name."""
+    return Catalogue(book.materials, book.skus)
+
+
+def promise(policy: Policy) -> Any:
+    """How the promised date follows from a submission: what was asked, but not before we can."""
+
+    def promised(_: SubmissionBody, now: datetime) -> datetime:
+        return now + policy.lead_time
+
+    return promised
+
+
+def auto_approval(work: SqlWork, order: Order) -> str | None:
+    """The rule for trusted partners: below their limit, and nothing in its way."""
+    price = order.price
+    plain = order.stage is Stage.PRICE_CALCULATED and price.state is PriceState.READY
+    if not plain or order.hold or price.consent_needed or order.partner_id is None:
+        return None
+    limit = _limit(work, order.partner_id)
+    if limit is None or price.total is None or price.total.amount >= limit:
+        return None
+    return f"partner limit {limit}"
+
+
+def _limit(work: SqlWork, partner_id: PartnerId) -> Decimal | None:
+    return work.access.partner(partner_id).auto_approve_below
+
+
+async def _mes(settings: Settings, workshop: Workshop, clock: Clock, stack: AsyncExitStack) -> Mes:
+    if settings.mes == "floor":
+        return FloorMes(workshop, clock)
+    return await stack.enter_async_context(MesHttp(mes_http_settings(settings)))
+
+
+def mes_http_settings(settings: Settings) -> MesHttpSettings:
+    """The HTTP adapter's settings from ours."""
+    given = settings.mes_http
+    name, _, value = (given.auth_header or "").partition(":")
+    return MesHttpSettings(
+        base_url=settings.mes_url or "",
+        capabilities=Capabilities(
+            idempotency=given.idempotency,
+            lookup=given.lookup,
+            recall=given.recall,
+            listing=given.listing,
+            visibility_lag=given.visibility_lag,
+        ),
+        connect_timeout=given.connect_timeout,
+        read_timeout=given.read_timeout,
+        total_timeout=given.total_timeout,
+        auth_header=(name.strip(), value.strip()) if name else None,
+        **given.names,  # type: ignore[arg-type]  # Names of paths and fields: all texts.
+    )
+
+
+def bridge_settings(settings: Settings) -> BridgeSettings:
+    """How the bridge paces itself."""
+    given = settings.mes_http
+    words = tuple(given.words.items())
+    return BridgeSettings(
+        concurrency=given.concurrency,
+        poll=given.poll,
+        pause=given.pause,
+        words=WORDS + words,
+    )
+
+
+def _holder(ids: Ids) -> str:
+    return f"{socket.gethostname()[:24]}:{os.getpid()}:{ids.token(8)}"

@@ -1,0 +1,61 @@
+"""The loops of each role, and what is settled before they begin."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+
+import structlog
+
+from orderkeep.roles.loops import loop
+from orderkeep.roles.parts import Parts
+
+log = structlog.get_logger()
+
+WORKER_ROLES = ("relay", "bridge", "quoter", "watch")
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A loop: which role it belongs to, what it does, what wakes it, how often it looks itself."""
+
+    role: str
+    name: str
+    step: Callable[[], Awaitable[int]]
+    topic: str
+    poll_s: float = 1.0
+
+
+async def recover(parts: Parts) -> None:
+    """Settle what an earlier process left behind: it is proven gone, since we hold the lock."""
+    suspected = await parts.bridge.recover()
+    freed = await parts.desk.recover()
+    released = await parts.store.write(lambda work: work.outbox.release_all())
+    log.info("process.recovered", suspected=suspected, price_jobs=freed, outbox=released)
+
+
+def workers(parts: Parts) -> Iterator[Worker]:
+    """Every loop of every role."""
+    yield Worker("relay", "relay", parts.relay.step, "relay")
+    for inbox in parts.inboxes:
+        role = "quoter" if inbox.consumer == "quoting" else "bridge"
+        yield Worker(role, f"inbox.{inbox.consumer}", inbox.step, f"inbox:{inbox.consumer}")
+    yield Worker("quoter", "quoting", parts.desk.step, "quoting")
+    yield Worker("bridge", "bridge", parts.bridge.step, "bridge", poll_s=0.5)
+    yield Worker("watch", "watch", parts.watch.step, "watch", poll_s=5.0)
+
+
+def topics(parts: Parts) -> list[str]:
+    """The bells of every loop."""
+    return [worker.topic for worker in workers(parts)]
+
+
+def start(parts: Parts, roles: frozenset[str], stop: asyncio.Event) -> set[asyncio.Task[None]]:
+    """Start the loops of the given roles; they end after ``stop`` is set, between two steps."""
+    return {
+        asyncio.create_task(
+            loop(worker.name, worker.step, parts.bells, worker.topic, stop, worker.poll_s),
+            name=worker.name,
+        )
+        for worker in workers(parts)
+        if worker.role in roles
+    }
