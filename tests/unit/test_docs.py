@@ -1,10 +1,14 @@
 """What the documents say works: their links lead somewhere, their commands and settings exist."""
 
 import json
+import os
 import re
 import subprocess
+import sys
 import tomllib
 from collections.abc import Callable
+from functools import cache
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -14,6 +18,8 @@ DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examp
 
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)\s#]+)(?:#[^)]*)?\)")
 SNIPPET = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+COMMAND = re.compile(r"(?:^|[\s/])orderkeep((?: +[^\s|;&#>`]+)+)")
+OPTION = re.compile(r"(?<=\s)--[a-z][a-z-]*")
 MAKE = re.compile(r"\bmake ([a-z][a-z-]*)(?=[ `#\n]|$)")
 
 document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -43,6 +49,21 @@ def test_make_commands_exist(path: Path) -> None:
 
 
 @document
+def test_orderkeep_commands_and_their_options_exist(path: Path) -> None:
+    called = [
+        call for shell in _shell(path) for call in COMMAND.findall(shell.replace("\\\n", " "))
+    ]
+    missing = {
+        f"orderkeep {' '.join(_words(call))} {option}"
+        for call in called
+        for option in OPTION.findall(call)
+        if option not in _help(_words(call))
+    }
+
+    assert missing == set()
+
+
+@document
 def test_snippets_are_well_formed(path: Path) -> None:
     readers: dict[str, Callable[[str], object]] = {
         "json": json.loads,
@@ -58,8 +79,25 @@ def test_snippets_are_well_formed(path: Path) -> None:
 def _shell(path: Path) -> list[str]:
     """Shell snippets, and commands in the running text."""
     text = path.read_text(encoding="utf-8")
-    blocks = [body for language, body in SNIPPET.findall(text) if language in {"sh", "bash"}]
-    return blocks + re.findall(r"`((?:make|orderkeep) [^`\n]+)`", SNIPPET.sub("", text))
+    snippets = SNIPPET.findall(text)
+    blocks = [body for language, body in snippets if language in {"sh", "bash"}]
+    sessions = [body for language, body in snippets if language == "console"]
+    typed = [line for body in sessions for line in re.findall(r"^\$ (.*)", body, re.MULTILINE)]
+    return blocks + typed + re.findall(r"`((?:make|orderkeep) [^`\n]+)`", SNIPPET.sub("", text))
+
+
+def _words(call: str) -> tuple[str, ...]:
+    """The command and subcommand of a call: its leading plain words."""
+    return tuple(takewhile(re.compile("[a-z][a-z-]*$").match, call.split()))
+
+
+@cache
+def _help(words: tuple[str, ...]) -> str:
+    """What ``--help`` answers; a command that does not exist fails the test."""
+    program = Path(sys.executable).parent / "orderkeep"
+    wide = {**os.environ, "COLUMNS": "300", "NO_COLOR": "1", "TERM": "dumb"}
+    asked = [str(program), *words, "--help"]
+    return subprocess.run(asked, env=wide, check=True, capture_output=True, text=True).stdout
 
 
 def _parse_shell(text: str) -> None:
