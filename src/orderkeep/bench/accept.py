@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import msgspec
+import uvloop
 from sqlalchemy import insert
 
 from orderkeep.adapters.sql import tables
@@ -88,8 +89,10 @@ def accept(
         more: further ways in by name, such as ``http``.
     """
     ways = {"store": our_store, "orm": orm_peer, **(more or {})}
-    with tempfile.TemporaryDirectory(dir=folder, prefix="orderkeep-bench-") as place:
-        return asyncio.run(_measure(Path(place), ways, seconds, rounds, clients))
+    # The loop that serves people, so that the figures mean what they will meet.
+    loop = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    with tempfile.TemporaryDirectory(dir=folder, prefix="orderkeep-bench-") as place, loop:
+        return loop.run(_measure(Path(place), ways, seconds, rounds, clients))
 
 
 async def _measure(
@@ -153,7 +156,7 @@ class Submissions:
     def __init__(self) -> None:
         self._numbers = count(1)
         self._now = SystemClock().now()
-        self._ids = Ids()
+        self._prefix = Ids().envelope_id(self._now)[:24]
         self._body = b'{"note":"%b"}' % (b"x" * (BODY_BYTES - 11))
         self._sha256 = hashlib.sha256(self._body).hexdigest()
         self._cause = Cause(Actor(ActorKind.PARTNER, PARTNER), "accept", "door", "0" * 32)
@@ -179,7 +182,7 @@ class Submissions:
             body_sha256=self._sha256,
             event=self._event(number),
             cause=self._cause,
-            envelope_id=self._ids.envelope_id(self._now),
+            envelope_id=f"{self._prefix}{number[-12:]}",
             at=self._now,
         )
 

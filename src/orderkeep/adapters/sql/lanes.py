@@ -1,7 +1,7 @@
 """Ways into the shared commit: a lane runs all that waited in it together."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -52,7 +52,7 @@ class Lane(Protocol[ItemT_contra]):
 class Lanes(Protocol):
     """Where a hot path leaves its items."""
 
-    async def submit(self, lane: Lane[ItemT], item: ItemT) -> Any:
+    def submit(self, lane: Lane[ItemT], item: ItemT) -> Awaitable[Any]:
         """Run the item in a shared commit; returning means it is on disk."""
         ...
 

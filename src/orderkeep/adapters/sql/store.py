@@ -1,7 +1,7 @@
 """The store on SQLite: one writer, shared commits, reads beside them."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
@@ -12,7 +12,7 @@ from orderkeep.adapters.sql.checkpoints import LARGE_WAL_BYTES, Checkpoints, che
 from orderkeep.adapters.sql.connections import Link, database_path, facts, open_link
 from orderkeep.adapters.sql.hot_sqlite.accept import AcceptBatch, SqlAcceptLane
 from orderkeep.adapters.sql.hot_sqlite.claim import ClaimBatch, SqlClaimLane
-from orderkeep.adapters.sql.lanes import Failed, Lane, UnitLane
+from orderkeep.adapters.sql.lanes import Lane, UnitLane
 from orderkeep.adapters.sql.lock import ServerLock
 from orderkeep.adapters.sql.migrate import require_current
 from orderkeep.adapters.sql.work import SqlWork
@@ -64,9 +64,9 @@ class SqliteStore:
         outcome: T = await self._writer.submit(self._units, unit)
         return outcome
 
-    async def submit(self, lane: Lane[Any], item: Any) -> Any:
+    def submit(self, lane: Lane[Any], item: Any) -> Awaitable[Any]:
         """Run an item of a hot lane in a shared commit."""
-        return await self._writer.submit(self._lanes[id(lane)], item)
+        return self._writer.submit(self._lanes[id(lane)], item)
 
     def accepting(self, policy: Policy) -> SqlAcceptLane:
         """Where intake leaves its submissions."""
@@ -104,13 +104,7 @@ class SqliteStore:
         self._writer.link.watched = True
 
     def _told(self, told: Told) -> None:
-        for future, outcome in told.answers:
-            if future.done():
-                continue  # its caller has gone; the work is done all the same
-            if type(outcome) is Failed:
-                future.set_exception(outcome.error)
-            else:
-                future.set_result(outcome)
+        told.settle()
         for topic in told.topics:
             self._bells.ring(topic)
         if told.board_rows:

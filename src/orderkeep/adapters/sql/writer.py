@@ -4,14 +4,15 @@ import asyncio
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import repeat
 from time import perf_counter
 from typing import Any
 
 from orderkeep.adapters.sql.connections import Link
-from orderkeep.adapters.sql.lanes import BatchLost, CommitFailed, Failed, Lane, run_batch
+from orderkeep.adapters.sql.lanes import Batch, BatchLost, CommitFailed, Failed, Lane, run_batch
 from orderkeep.adapters.sql.work import SqlWork
 from orderkeep.kernel.errors import CommitOutcomeUnknown, OrderkeepError, StoreBusy
 from orderkeep.orders.view import BoardRow
@@ -19,8 +20,12 @@ from orderkeep.orders.view import BoardRow
 QUEUE_BOUND = 4096
 """Items that may wait in one lane; the next one is refused with StoreBusy."""
 
+SMALL_BATCH = 32
+"""Fewer items than this are not worth a commit of their own."""
+
 RETRY_AFTER = timedelta(seconds=1)
 
+_Taken = list[tuple["Waiting", list["_Entry"]]]
 _Entry = tuple[Any, "asyncio.Future[Any]"]
 
 
@@ -31,10 +36,16 @@ class Waiting:
     lane: Lane[Any]
     share: int
     entries: deque[_Entry] = field(default_factory=deque)
+    unanswered: int = 0
+    """Items that wait or are being committed."""
 
     def take(self) -> list[_Entry]:
-        """The next items, oldest first."""
-        return [self.entries.popleft() for _ in range(min(self.share, len(self.entries)))]
+        """The next items, oldest first: about half of all, so that two batches take turns.
+
+        While one is on its way to the disk, the callers of the other are answered and ask again.
+        """
+        half = max(SMALL_BATCH, (self.unanswered + 1) // 2)
+        return [self.entries.popleft() for _ in range(min(self.share, half, len(self.entries)))]
 
 
 @dataclass(slots=True)
@@ -44,6 +55,19 @@ class Told:
     answers: list[tuple["asyncio.Future[Any]", Any]] = field(default_factory=list)
     topics: set[str] = field(default_factory=set)
     board_rows: Sequence[BoardRow] = ()
+    counts: list[tuple[Waiting, int]] = field(default_factory=list)
+
+    def settle(self) -> None:
+        """Give every caller its answer."""
+        for waiting, count in self.counts:
+            waiting.unanswered -= count
+        for future, outcome in self.answers:
+            if future.done():
+                continue  # its caller has gone; the work is done all the same
+            if type(outcome) is Failed:
+                future.set_exception(outcome.error)
+            else:
+                future.set_result(outcome)
 
 
 class Writer:
@@ -95,6 +119,7 @@ class Writer:
             raise StoreBusy("Too much waits for the disk", retry_after=RETRY_AFTER)
         self._loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = self._loop.create_future()
+        waiting.unanswered += 1
         waiting.entries.append((item, future))
         if self._asleep:
             self._wake.set()
@@ -111,9 +136,9 @@ class Writer:
 
     def _serve(self) -> None:
         while True:
-            batch = self._take()
-            if batch:
-                self._carry(self._run(batch))
+            taken = self._take()
+            if taken:
+                self._carry(self._run(taken))
                 if self.between_batches is not None:
                     self.between_batches()
             elif self._closing:
@@ -121,9 +146,9 @@ class Writer:
             else:
                 self._sleep()
 
-    def _take(self) -> list[tuple[Lane[Any], list[_Entry]]]:
-        taken = [(waiting.lane, waiting.take()) for waiting in self._waiting]
-        return [(lane, entries) for lane, entries in taken if entries]
+    def _take(self) -> _Taken:
+        taken = [(waiting, waiting.take()) for waiting in self._waiting]
+        return [(waiting, entries) for waiting, entries in taken if entries]
 
     def _sleep(self) -> None:
         self._asleep = True
@@ -133,19 +158,17 @@ class Writer:
         self._asleep = False
         self._wake.clear()
 
-    def _run(self, batch: list[tuple[Lane[Any], list[_Entry]]]) -> Told:
+    def _run(self, taken: _Taken) -> Told:
         work = SqlWork(self.link)
         started = perf_counter()
         try:
-            outcomes = run_batch(work, [(lane, [item for item, _ in es]) for lane, es in batch])
+            outcomes = run_batch(work, _batch(taken))
         except Exception as error:  # noqa: BLE001  # every caller of the batch is told
             self._recover(error)
-            return _all_failed(batch, fate(error))
+            return _told(taken, repeat(Failed(fate(error))))
         self.batches += 1
         self.last_commit_ms = (perf_counter() - started) * 1000
-        futures = [future for _, entries in batch for _, future in entries]
-        answers = list(zip(futures, outcomes, strict=True))
-        return Told(answers, set(work.woken), work.board_rows)
+        return _told(taken, outcomes, set(work.woken), work.board_rows)
 
     def _recover(self, error: Exception) -> None:
         """Come back to a connection without a transaction."""
@@ -185,6 +208,16 @@ def fate(error: Exception) -> Exception:
     return error
 
 
-def _all_failed(batch: list[tuple[Lane[Any], list[_Entry]]], error: Exception) -> Told:
-    failed = Failed(error)
-    return Told([(future, failed) for _, entries in batch for _, future in entries])
+def _batch(taken: _Taken) -> Batch:
+    return [(waiting.lane, [item for item, _ in entries]) for waiting, entries in taken]
+
+
+def _told(
+    taken: _Taken,
+    outcomes: Iterable[Any],
+    topics: set[str] | None = None,
+    board_rows: Sequence[BoardRow] = (),
+) -> Told:
+    futures = [future for _, entries in taken for _, future in entries]
+    counts = [(waiting, len(entries)) for waiting, entries in taken]
+    return Told(list(zip(futures, outcomes, strict=False)), topics or set(), board_rows, counts)
