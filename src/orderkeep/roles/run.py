@@ -10,6 +10,7 @@ from typing import TypeAlias
 import structlog
 
 from orderkeep.config import Settings
+from orderkeep.http.office.app import OfficeApp
 from orderkeep.http.serve import Served, listen, serve
 from orderkeep.kernel.errors import Fault, Invalid
 from orderkeep.roles import failpoints
@@ -44,7 +45,7 @@ async def run(settings: Settings, roles: frozenset[str], ready: Ready) -> None:
             stack.callback(bound.close)
         parts = await build(settings, stack)
         await recover(parts)
-        served = [Served(role, _app(role, parts, stop), bound) for role, bound in sockets.items()]
+        served = [Served(role, _app(role, parts), bound) for role, bound in sockets.items()]
         ports = {one.name: one.port for one in served}
         await _until_stopped(parts, roles, served, stop, lambda: ready(ports))
     log.info("process.stopped")
@@ -58,6 +59,7 @@ async def _until_stopped(
     ready: Callable[[], None],
 ) -> None:
     loops = start(parts, roles, stop)
+    loops.add(asyncio.create_task(_end_streams(served, stop), name="http.streams"))
     try:
         await serve(served, stop, drain=DRAIN, started=ready)
         await stop.wait()
@@ -87,8 +89,16 @@ def _addresses(settings: Settings, roles: frozenset[str]) -> list[tuple[str, tup
     return [(role, address) for role, address in addresses.items() if role in roles]
 
 
-def _app(role: str, parts: Parts, stop: asyncio.Event) -> object:
-    return door_app(parts) if role == "door" else office_app(parts, stop)
+def _app(role: str, parts: Parts) -> object:
+    return door_app(parts) if role == "door" else office_app(parts)
+
+
+async def _end_streams(served: list[Served], stop: asyncio.Event) -> None:
+    """Open streams would keep their connections until the drain is over."""
+    await stop.wait()
+    for one in served:
+        if isinstance(one.app, OfficeApp):
+            one.app.drain()
 
 
 def _arm_failpoints(settings: Settings) -> None:

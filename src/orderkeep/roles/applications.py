@@ -1,0 +1,88 @@
+"""The two applications: the public door, and the staff's office."""
+
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from orderkeep.access.keys import KeyHolder
+from orderkeep.adapters.passwords import Argon2Passwords
+from orderkeep.http.door.app import build_door
+from orderkeep.http.office.app import OfficeApp, build_office
+from orderkeep.http.office.parts import Catalogue, OfficeSettings
+from orderkeep.quoting.price_book import PriceBook
+from orderkeep.roles.parts import Parts
+
+FULL = 2
+"""SQLite's number for synchronous=FULL."""
+
+
+def door_app(parts: Parts) -> Any:
+    """What the public reaches, and nothing behind it."""
+
+    async def find_key(key_sha256: str) -> KeyHolder | None:
+        return await parts.store.read(lambda work: work.access.key_holder(key_sha256))
+
+    async def ready() -> bool:
+        health = parts.store.health()
+        return bool(health["journal_mode"] == "wal" and health["synchronous"] == FULL)
+
+    return build_door(
+        store=parts.store,
+        intake=parts.intake,
+        files=parts.files,
+        master=parts.master,
+        find_key=find_key,
+        clock=parts.clock,
+        ids=parts.ids,
+        ready=ready,
+    )
+
+
+def office_app(parts: Parts) -> OfficeApp:
+    """What the staff reaches; ``drain`` ends its open streams."""
+    settings = parts.settings
+    on_floor = settings.mes == "floor"
+    return build_office(
+        store=parts.store,
+        master=parts.master,
+        claims=parts.store.claiming(),
+        passwords=Argon2Passwords(),
+        clock=parts.clock,
+        ids=parts.ids,
+        policy=parts.policy,
+        settings=OfficeSettings(
+            mes=settings.mes,
+            currency=parts.book.currency,
+            secure_cookies=settings.office_https,
+            static_dir=_static(),
+        ),
+        floor=parts.workshop if on_floor else None,
+        decisions=parts.bridge,
+        intake=parts.intake,
+        files=parts.files,
+        catalogue=lambda: shown(parts.book),
+    )
+
+
+def shown(book: PriceBook) -> Catalogue:
+    """The price book as far as an order by hand needs it."""
+    return Catalogue(
+        book_version=book.version,
+        label=book.label,
+        materials=[
+            {"code": code, "title": {"ru": one.title.ru, "en": one.title.en}}
+            for code, one in book.materials.items()
+        ],
+        skus=[
+            {
+                "sku": sku,
+                "title": {"ru": one.title.ru, "en": one.title.en},
+                "price": {"amount": str(one.price), "currency": book.currency},
+            }
+            for sku, one in book.skus.items()
+        ],
+    )
+
+
+def _static() -> Path:
+    return Path(str(resources.files("orderkeep.http"))) / "static"
