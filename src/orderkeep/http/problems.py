@@ -147,9 +147,8 @@ def render(error: Exception, request_id: str) -> Rendered:
     if not isinstance(error, OrderkeepError):
         return _rendered(BUG, {"request_id": request_id}, [])
     problem = problem_of(error)
+    # No request id here: a foreign and an unknown order are refused byte for byte alike.
     members: dict[str, Any] = {"detail": _detail(error)}
-    if request_id:
-        members["request_id"] = request_id
     members |= {name: fact for name, fact in error.facts.items() if name not in _RESERVED}
     if isinstance(error, Invalid):
         members |= _faults(error)

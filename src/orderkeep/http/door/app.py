@@ -1,0 +1,100 @@
+"""The door, put together."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from litestar import Litestar, Request
+from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+
+from orderkeep.files.upload import Files
+from orderkeep.http.door.accepting import Accepting, is_accepting
+from orderkeep.http.door.guard import (
+    Answered,
+    App,
+    Guard,
+    Receive,
+    Scope,
+    Send,
+)
+from orderkeep.http.door.keys import FindKey, KeyRing
+from orderkeep.http.door.openapi import methods_at
+from orderkeep.http.door.routes import Desk, routes
+from orderkeep.http.refusals import BadRequest, MethodNotAllowed, PageNotFound
+from orderkeep.intake.accept import Intake
+from orderkeep.kernel.clock import Clock
+from orderkeep.kernel.ids import Ids
+from orderkeep.kernel.store import Store
+from orderkeep.orders.master import OrderMaster
+from orderkeep.orders.tracking import TrackingWork
+
+
+@dataclass(frozen=True, slots=True)
+class DoorSettings:
+    """What may differ from house to house.
+
+    ``trusted_proxies`` names the addresses whose ``X-Forwarded-For`` is believed.
+    """
+
+    trusted_proxies: frozenset[str] = frozenset()
+
+
+def build_door(  # Everything passed in, by name.
+    *,
+    store: Store[TrackingWork],
+    intake: Intake,
+    files: Files,
+    master: OrderMaster,
+    find_key: FindKey,
+    clock: Clock,
+    ids: Ids,
+    ready: Callable[[], Awaitable[bool]],
+    settings: DoorSettings | None = None,
+    answered: Callable[[Answered], None] | None = None,
+) -> App:
+    """The public HTTP application (ASGI); ``answered`` gets one line per request."""
+    chosen = settings or DoorSettings()
+    litestar = _litestar(Desk(store, files, master, ready))
+    accepting = Accepting(intake)
+
+    async def inside(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and is_accepting(scope):
+            scope["path_template"] = "/v1/orders"
+            await accepting(scope, receive, send)
+        else:
+            await litestar(scope, receive, send)  # type: ignore[arg-type]
+
+    return Guard(
+        inside,
+        KeyRing(find_key),
+        clock,
+        ids,
+        trusted_proxies=chosen.trusted_proxies,
+        answered=answered,
+    )
+
+
+def _litestar(desk: Desk) -> Litestar:
+    return Litestar(
+        route_handlers=routes(desk),
+        openapi_config=None,
+        logging_config=None,
+        exception_handlers={Exception: _raise_on},
+        request_max_body_size=None,  # Every route bounds its own body.
+    )
+
+
+def _raise_on(request: Request[Any, Any, Any], error: Exception) -> NoReturn:
+    """Leave the answering to the guard: one place, one shape."""
+    raise _in_our_words(request, error)
+
+
+def _in_our_words(request: Request[Any, Any, Any], error: Exception) -> Exception:
+    """Litestar's refusals told as ours: its own words may repeat what was sent."""
+    if isinstance(error, NotFoundException):
+        return PageNotFound("There is nothing at this address.")
+    if isinstance(error, MethodNotAllowedException):
+        return MethodNotAllowed(methods_at(request.scope["path"]))
+    if isinstance(error, HTTPException) and error.status_code < 500:
+        return BadRequest("Not a request we can understand.")
+    return error

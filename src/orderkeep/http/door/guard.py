@@ -1,0 +1,214 @@
+"""What every request meets first: an id, a key, a quota; and what every answer carries."""
+
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from datetime import timedelta
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import msgspec
+import structlog
+
+from orderkeep.access.keys import KeyHolder, Quota
+from orderkeep.http.door.keys import KeyRing
+from orderkeep.http.limits import RateLimiter, Verdict, quota_headers
+from orderkeep.http.problems import Rendered, render
+from orderkeep.http.refusals import BadRequest, TooManyRequests, WrongKey
+from orderkeep.http.strict_json import ClientGone
+from orderkeep.intake.accept import Sender
+from orderkeep.kernel.clock import Clock
+from orderkeep.kernel.ids import Ids
+
+log = structlog.get_logger()
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+WRONG_KEYS = Quota(rate=500, per_seconds=10)
+"""Refusals one peer gets before it is told to wait: nobody guesses 256 bits, but floods cost."""
+
+_ONCE_ONLY = (b"authorization", b"idempotency-key", b"content-type", b"content-encoding")
+CHANNEL = "api"
+SOURCE = "door"
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """One line of the access log: no address, no query, nothing of a person."""
+
+    method: str
+    path: str
+    status: int
+    duration_ms: float
+    key_id: str | None
+    trace_id: str
+
+
+@dataclass(slots=True)
+class Visit:
+    """One request on its way through the door."""
+
+    trace_id: str
+    headers: dict[bytes, bytes]
+    holder: KeyHolder | None = None
+    verdict: Verdict | None = None
+    status: int = 0
+
+    @property
+    def caller(self) -> KeyHolder:
+        """Whose key came with it.
+
+        Raises:
+            WrongKey: none came; a route behind the guard is never called then.
+        """
+        if self.holder is None:
+            raise WrongKey("A valid key is needed.")
+        return self.holder
+
+    @property
+    def sender(self) -> Sender:
+        """The caller in the words of intake and orders."""
+        return Sender(
+            self.caller.partner_id, CHANNEL, SOURCE, self.caller.key_id, trace_id=self.trace_id
+        )
+
+
+def visit_of(scope: Scope) -> Visit:
+    """The request's visit, as the guard has put it there."""
+    visit: Visit = scope["orderkeep.visit"]
+    return visit
+
+
+class Guard:
+    """Lets requests with a key and quota through to ``inner``; answers every refusal."""
+
+    def __init__(
+        self,
+        inner: App,
+        keys: KeyRing,
+        clock: Clock,
+        ids: Ids,
+        *,
+        trusted_proxies: frozenset[str] = frozenset(),
+        answered: Callable[[Answered], None] | None = None,
+    ) -> None:
+        self._inner = inner
+        self._keys = keys
+        self._clock = clock
+        self._ids = ids
+        self._trusted = trusted_proxies
+        self._answered = answered
+        self._quotas = RateLimiter()
+        self._wrong_keys = RateLimiter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._inner(scope, receive, send)
+            return
+        began = time.perf_counter()
+        visit = Visit(trace_id=self._trace_id(), headers=dict(scope["headers"]))
+        scope["orderkeep.visit"] = visit
+        await self._guarded(visit, scope, receive, _stamping(send, visit))
+        if self._answered is not None:
+            self._answered(_line(scope, visit, began))
+
+    async def _guarded(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            if len(visit.headers) != len(scope["headers"]):
+                _refuse_repeated(scope["headers"])
+            if scope["path"].startswith("/v1/"):
+                await self._admit(visit, scope)
+            await self._inner(scope, receive, send)
+        except ClientGone:
+            visit.status = 499  # As nginx counts it; nothing is sent.
+        except Exception as error:  # noqa: BLE001  # the last net: a bug is told as nothing but its id
+            await refuse(visit, error, send)
+
+    async def _admit(self, visit: Visit, scope: Scope) -> None:
+        now = time.monotonic()
+        try:
+            holder = await self._keys.holder(visit.headers.get(b"authorization"), now)
+        except WrongKey:
+            peer = peer_of(scope, visit.headers, self._trusted)
+            _within(self._wrong_keys.take(peer, WRONG_KEYS, now))
+            raise
+        visit.holder = holder
+        if scope["path"] == "/v1/limits":
+            visit.verdict = self._quotas.look(holder.key_id, holder.quota, now)
+            return
+        visit.verdict = self._quotas.take(holder.key_id, holder.quota, now)
+        _within(visit.verdict)
+
+    def _trace_id(self) -> str:
+        return self._ids.envelope_id(self._clock.now()).replace("-", "")
+
+
+async def refuse(visit: Visit, error: Exception, send: Send) -> None:
+    """Answer an error, unless an answer has begun already."""
+    rendered = render(error, visit.trace_id)
+    if rendered.status == 500:
+        log.error("request.failed", trace_id=visit.trace_id, exc_info=error)
+    if not visit.status:
+        await answer(send, rendered)
+
+
+async def answer(send: Send, rendered: Rendered) -> None:
+    """Send a finished answer."""
+    await send(
+        {"type": "http.response.start", "status": rendered.status, "headers": rendered.headers}
+    )
+    await send({"type": "http.response.body", "body": rendered.body})
+
+
+def peer_of(scope: Scope, headers: dict[bytes, bytes], trusted: frozenset[str]) -> str:
+    """Whom to count refusals against: an IPv4 address, or an IPv6 network of 64 bits.
+
+    ``X-Forwarded-For`` counts only from a proxy that was named in the configuration.
+    """
+    address = scope["client"][0] if scope.get("client") else ""
+    if address in trusted:
+        forwarded = headers.get(b"x-forwarded-for", b"").decode("latin-1")
+        address = forwarded.rpartition(",")[2].strip() or address
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return "unknown"
+    return str(parsed) if parsed.version == 4 else str(ip_network((parsed, 64), strict=False))
+
+
+def _within(verdict: Verdict) -> None:
+    if not verdict.allowed:
+        raise TooManyRequests(timedelta(seconds=verdict.retry_s))
+
+
+def _refuse_repeated(headers: list[tuple[bytes, bytes]]) -> None:
+    names = [name for name, _ in headers]
+    if any(names.count(name) > 1 for name in _ONCE_ONLY):
+        raise BadRequest("A header that may come once has come twice.")
+
+
+def _stamping(send: Send, visit: Visit) -> Send:
+    async def stamped(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            visit.status = message["status"]
+            headers = [*message.get("headers", ()), (b"x-request-id", visit.trace_id.encode())]
+            if visit.holder is not None and visit.verdict is not None:
+                headers += quota_headers(visit.holder.quota, visit.verdict)
+            message["headers"] = headers
+        await send(message)
+
+    return stamped
+
+
+def _line(scope: Scope, visit: Visit, began: float) -> Answered:
+    return Answered(
+        method=scope["method"],
+        path=scope.get("path_template") or "",
+        status=visit.status,
+        duration_ms=round((time.perf_counter() - began) * 1000, 3),
+        key_id=visit.holder.key_id if visit.holder else None,
+        trace_id=visit.trace_id,
+    )

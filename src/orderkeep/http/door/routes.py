@@ -1,0 +1,296 @@
+"""The door's routes: each parses, calls one method and renders."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote_plus
+
+import msgspec
+from litestar import Request, Response, get, post
+
+from orderkeep.files.ports import StoredFile
+from orderkeep.files.upload import Files, Uploader, announced_sha256
+from orderkeep.http.door.bodies import AcceptPriceBody, CancelBody
+from orderkeep.http.door.guard import Visit, visit_of
+from orderkeep.http.door.openapi import document
+from orderkeep.http.door.public_events import (
+    KINDS,
+    EventPage,
+    StepPage,
+    event_view,
+    is_public,
+    step_view,
+)
+from orderkeep.http.door.wire import (
+    LimitsView,
+    OrderPage,
+    file_view,
+    order_summary,
+    order_view,
+)
+from orderkeep.http.problem_pages import page
+from orderkeep.http.refusals import BodyTooLarge, PageNotFound, UnsupportedBody, bad_parameter
+from orderkeep.http.strict_json import ClientGone, StrictDecoder, read_json, require_plain
+from orderkeep.kernel.ids import FileId, OrderNo, order_n, order_no
+from orderkeep.kernel.store import Store
+from orderkeep.orders.commands import AcceptPrice, CancelOrder, OrderCommand
+from orderkeep.orders.events import Cause
+from orderkeep.orders.evolve import rebuild
+from orderkeep.orders.master import OrderMaster
+from orderkeep.orders.order import Order
+from orderkeep.orders.ports import OrderNotFound
+from orderkeep.orders.tracking import TrackingWork
+
+AnyRequest = Request[Any, Any, Any]
+
+PAGE = 50
+MAX_PAGE = 200
+_MAX_NAME = 1000
+_MAX_POSITION = 2**62
+_NOSNIFF = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the routes call."""
+
+    store: Store[TrackingWork]
+    files: Files
+    master: OrderMaster
+    ready: Callable[[], Awaitable[bool]]
+
+    async def order(self, visit: Visit, text: str) -> Order:
+        """One of the caller's orders; a malformed, unknown and foreign number look the same.
+
+        Raises:
+            OrderNotFound: whichever it was.
+        """
+        number = _order_no(text)
+        history = await self.store.read(lambda work: work.orders.history(number))
+        order = rebuild(history)
+        if order.partner_id != visit.caller.partner_id:
+            raise _no_such_order()
+        return order
+
+    async def command(self, visit: Visit, text: str, command: OrderCommand) -> Order:
+        """Give a command to one of the caller's orders; returns it as it is then."""
+        order = await self.order(visit, text)
+        sender = visit.sender
+        name = f"{type(command).__name__} {sender.via}"
+        cause = Cause(sender.cause.actor, name, sender.source, sender.trace_id)
+        return (await self.master.handle(order.no, command, cause)).order
+
+
+_cancel_decoder = StrictDecoder(CancelBody)
+_accept_price_decoder = StrictDecoder(AcceptPriceBody)
+
+
+def routes(desk: Desk) -> list[Any]:  # noqa: C901  # A list of routes, each on its own.
+    """Every route but the accepting of orders."""
+
+    @post("/v1/files", status_code=201)
+    async def upload(request: AnyRequest) -> Response[bytes]:
+        visit = _visit(request)
+        name = _query(request, "name")
+        if not name or len(name) > _MAX_NAME:
+            raise bad_parameter("name", "required", f"must have 1 to {_MAX_NAME} characters")
+        announced = _announced(visit)
+        _require_raw(visit, desk.files.max_bytes)
+        uploader = Uploader(visit.caller.partner_id, visit.caller.key_id)
+        file: StoredFile = await desk.files.take(uploader, name, _chunks(request), announced)
+        return _json(file_view(file), 201, {"location": f"/v1/files/{file.id}"})
+
+    @get("/v1/files/{file_id:str}")
+    async def file(request: AnyRequest, file_id: str) -> Response[bytes]:
+        visit = _visit(request)
+        return _json(file_view(await desk.files.find(visit.caller.partner_id, FileId(file_id))))
+
+    @get("/v1/orders")
+    async def orders(request: AnyRequest) -> Response[bytes]:
+        visit = _visit(request)
+        limit, after = _limit(request), _after_order(request)
+        ref = _query(request, "client_ref")
+        rows = await desk.store.read(
+            lambda work: work.tracking.orders_of(visit.caller.partner_id, after, limit + 1, ref)
+        )
+        shown = rows[:limit]
+        more = shown[-1].order_no if len(rows) > limit else None
+        return _json(OrderPage([order_summary(row) for row in shown], more))
+
+    @get("/v1/orders/{no:str}")
+    async def order(request: AnyRequest, no: str) -> Response[bytes]:
+        return _json(order_view(await desk.order(_visit(request), no)))
+
+    @get("/v1/orders/{no:str}/events")
+    async def steps(request: AnyRequest, no: str) -> Response[bytes]:
+        limit, after = _limit(request), _after_position(request)
+        number = (await desk.order(_visit(request), no)).no
+        history = await desk.store.read(lambda work: work.orders.history(number))
+        behind = [one for one in history if one.seq > after]
+        more = str(behind[limit - 1].seq) if len(behind) > limit else None
+        return _json(StepPage([step_view(one) for one in behind[:limit]], more))
+
+    @post("/v1/orders/{no:str}/cancel", status_code=200)
+    async def cancel(request: AnyRequest, no: str) -> Response[bytes]:
+        visit = _visit(request)
+        body = (await read_json(_cancel_decoder, visit.headers, request.receive)).value
+        return _json(order_view(await desk.command(visit, no, CancelOrder(body.reason))))
+
+    @post("/v1/orders/{no:str}/accept-price", status_code=200)
+    async def accept_price(request: AnyRequest, no: str) -> Response[bytes]:
+        visit = _visit(request)
+        body = (await read_json(_accept_price_decoder, visit.headers, request.receive)).value
+        return _json(order_view(await desk.command(visit, no, AcceptPrice(body.version))))
+
+    @get("/v1/events")
+    async def events(request: AnyRequest) -> Response[bytes]:
+        visit = _visit(request)
+        limit, after = _limit(request), _after_position(request)
+        found, more = await desk.store.read(
+            lambda work: work.tracking.events_of(visit.caller.partner_id, after, limit, KINDS)
+        )
+        shown = [event_view(one) for one in found if is_public(one.recorded.event)]
+        return _json(EventPage(shown, str(more) if more is not None else None))
+
+    @get("/v1/limits")
+    async def limits(request: AnyRequest) -> Response[bytes]:
+        visit = _visit(request)
+        quota, verdict = visit.caller.quota, visit.verdict
+        remaining, reset = (verdict.remaining, verdict.reset_s) if verdict else (quota.rate, 0)
+        return _json(LimitsView(quota.rate, quota.per_seconds, remaining, reset))
+
+    @get("/healthz")
+    async def healthz() -> Response[bytes]:
+        return _json({"status": "ok"})
+
+    @get("/readyz")
+    async def readyz() -> Response[bytes]:
+        ready = await desk.ready()
+        return _json({"status": "ready" if ready else "not ready"}, 200 if ready else 503)
+
+    @get("/openapi.json")
+    async def openapi() -> Response[bytes]:
+        return Response(document(), media_type="application/json", headers=_NOSNIFF)
+
+    @get("/problems/{slug:str}")
+    async def problem(request: AnyRequest, slug: str) -> Response[bytes]:
+        html = page(slug, request.headers.get("accept-language", ""))
+        if html is None:
+            raise PageNotFound("There is nothing at this address.")
+        headers = {"content-security-policy": "default-src 'none'", "vary": "accept-language"}
+        return Response(
+            html.encode(), media_type="text/html; charset=utf-8", headers=_NOSNIFF | headers
+        )
+
+    return [
+        upload, file, orders, order, steps, cancel, accept_price, events, limits,
+        healthz, readyz, openapi, problem,
+    ]  # fmt: skip
+
+
+def _visit(request: AnyRequest) -> Visit:
+    return visit_of(request.scope)  # type: ignore[arg-type]
+
+
+def _json(view: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response[bytes]:
+    return Response(
+        msgspec.json.encode(view),
+        status_code=status,
+        media_type="application/json",
+        headers=_NOSNIFF | (headers or {}),
+    )
+
+
+def _order_no(text: str) -> OrderNo:
+    n = order_n(text)
+    if n is None:
+        raise _no_such_order()
+    return order_no(n)
+
+
+def _no_such_order() -> OrderNotFound:
+    return OrderNotFound("There is no such order.")
+
+
+# --- queries ------------------------------------------------------------------------------------
+
+
+def _query(request: AnyRequest, name: str) -> str | None:
+    """A parameter of the query, in UTF-8 without characters that steer; once only.
+
+    Raises:
+        BadParameters: given twice, or not a text.
+    """
+    raw = request.scope["query_string"].decode("latin-1")
+    pairs = (part.partition("=") for part in raw.split("&") if part)
+    values = [value for key, _, value in pairs if unquote_plus(key) == name]
+    if not values:
+        return None
+    if len(values) > 1:
+        raise bad_parameter(name, "duplicate-name", "must be given once only")
+    try:
+        text = unquote_plus(values[0], errors="strict")
+    except UnicodeDecodeError as error:
+        raise bad_parameter(name, "encoding", "must be UTF-8") from error
+    if "\x00" in text:
+        raise bad_parameter(name, "nul", "must be a text")
+    return text
+
+
+def _limit(request: AnyRequest) -> int:
+    text = _query(request, "limit")
+    if text is None:
+        return PAGE
+    if not (text.isascii() and text.isdecimal() and len(text) <= 4 and 1 <= int(text) <= MAX_PAGE):
+        raise bad_parameter("limit", "range", f"must be a number from 1 to {MAX_PAGE}")
+    return int(text)
+
+
+def _after_position(request: AnyRequest) -> int:
+    text = _query(request, "after")
+    if text is None or text == "":
+        return 0
+    if not (text.isascii() and text.isdecimal() and len(text) <= 19 and int(text) < _MAX_POSITION):
+        raise bad_parameter("after", "cursor", "must be what `next` said")
+    return int(text)
+
+
+def _after_order(request: AnyRequest) -> int:
+    text = _query(request, "after")
+    if text is None or text == "":
+        return 0
+    n = order_n(text)
+    if n is None:
+        raise bad_parameter("after", "cursor", "must be what `next` said")
+    return n
+
+
+# --- uploads ------------------------------------------------------------------------------------
+
+
+def _require_raw(visit: Visit, limit_bytes: int) -> None:
+    require_plain(visit.headers)
+    if visit.headers.get(b"content-type", b"").lower().startswith(b"multipart/"):
+        raise UnsupportedBody("Send the file's bytes as the body, not a form.")
+    declared = visit.headers.get(b"content-length", b"0")
+    if len(declared) > 18 or int(declared) > limit_bytes:
+        raise BodyTooLarge(limit_bytes)
+
+
+def _announced(visit: Visit) -> str | None:
+    digest, plain = (
+        visit.headers[name].decode("latin-1") if name in visit.headers else None
+        for name in (b"content-digest", b"x-content-sha256")
+    )
+    return announced_sha256(digest, plain)
+
+
+async def _chunks(request: AnyRequest) -> AsyncIterator[bytes]:
+    while True:
+        message: Any = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        if message.get("body"):
+            yield message["body"]
+        if not message.get("more_body"):
+            return
