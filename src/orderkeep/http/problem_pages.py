@@ -76,14 +76,14 @@ PAGES: Mapping[str, Mapping[str, Words]] = dict([
         "malformed-body",
         (
             "The body is not strict JSON",
-            "It must be one JSON value in UTF-8: no name twice, no NaN, no half characters, no NUL,"
-            " no deep nesting, no giant numbers.",
+            ("It must be one JSON value in UTF-8: no name twice, no NaN, no half characters, no NUL,"
+            " no deep nesting, no giant numbers."),
             "Look at `errors`: each fault has a JSON pointer.",
         ),
         (
             "Тело — не строгий JSON",
-            "Нужно одно значение JSON в UTF-8: без повторов имён, NaN, половинок символов, NUL,"
-            " глубокой вложенности и огромных чисел.",
+            ("Нужно одно значение JSON в UTF-8: без повторов имён, NaN, половинок символов, NUL,"
+            " глубокой вложенности и огромных чисел."),
             "Смотрите `errors`: у каждой ошибки есть указатель JSON.",
         ),
     ),
@@ -105,14 +105,14 @@ PAGES: Mapping[str, Mapping[str, Words]] = dict([
         (
             "An Idempotency-Key is needed",
             "Without it, a repetition after a lost answer could become a second order.",
-            "Send the header Idempotency-Key with 1 to 255 visible ASCII characters, a UUID for"
-            " example, and the same one when you repeat the request.",
+            ("Send the header Idempotency-Key with 1 to 255 visible ASCII characters, a UUID for"
+            " example, and the same one when you repeat the request."),
         ),
         (
             "Нужен Idempotency-Key",
             "Без него повтор после потерянного ответа мог бы стать вторым заказом.",
-            "Пришлите заголовок Idempotency-Key: от 1 до 255 видимых символов ASCII, например"
-            " UUID; при повторе запроса — тот же самый.",
+            ("Пришлите заголовок Idempotency-Key: от 1 до 255 видимых символов ASCII, например"
+            " UUID; при повторе запроса — тот же самый."),
         ),
     ),
     _told(
@@ -194,14 +194,14 @@ PAGES: Mapping[str, Mapping[str, Words]] = dict([
         (
             "Not this kind of body",
             "The body's type is not the one this address takes, or it is compressed.",
-            "Send Content-Type: application/json for JSON, raw bytes for files, and no"
-            " Content-Encoding.",
+            ("Send Content-Type: application/json for JSON, raw bytes for files, and no"
+            " Content-Encoding."),
         ),
         (
             "Тело другого вида",
             "Тип тела не тот, который принимает адрес, или тело сжато.",
-            "Для JSON — Content-Type: application/json, для файлов — сами байты; без"
-            " Content-Encoding.",
+            ("Для JSON — Content-Type: application/json, для файлов — сами байты; без"
+            " Content-Encoding."),
         ),
     ),
     _told(
@@ -214,8 +214,8 @@ PAGES: Mapping[str, Mapping[str, Words]] = dict([
         (
             "Квота исчерпана",
             "Ключу доступно ограниченное число вызовов за время: см. RateLimit-Policy.",
-            "Подождите столько, сколько сказано в Retry-After. GET /v1/limits показывает квоту и"
-            " ничего не стоит.",
+            ("Подождите столько, сколько сказано в Retry-After. GET /v1/limits показывает квоту и"
+            " ничего не стоит."),
         ),
     ),
     _told(
