@@ -78,7 +78,7 @@ _BACKLOG_IN = (
 )
 _GIVEN = "SELECT value FROM counters WHERE name = 'orders'"
 _COUNTED = 10_000
-_CONSUMERS = ("quoting", "bridge", "orders")
+_CONSUMERS = ("quoting", "bridge", "floor")
 _APPROVALS = Plan(
     (
         Leg("ix_orders_stage", Condition("is_open AND stage = ?", ("PRICE_CALCULATED",))),
