@@ -22,11 +22,18 @@ run: ## set everything up and start orderkeep with a month of practice orders (P
 	@ORDERKEEP_PORT=$(PORT) ORDERKEEP_OFFICE_PORT=$(OFFICE_PORT) \
 		exec .venv/bin/python -m orderkeep.practice.demo
 
-.PHONY: test
-test: ## set everything up and run every test (TESTS, WORKERS)
-	@scripts/setup test
+.PHONY: test test-web test-python
+test: test-web test-python ## set everything up and run every test (TESTS, WORKERS)
+
+test-web: ready-to-test
 	@cd web && npm run --silent test
+
+test-python: ready-to-test
 	@scripts/with-browser .venv/bin/python -m pytest $(PYTEST) $(TESTS)
+
+.PHONY: ready-to-test
+ready-to-test:
+	@scripts/setup test
 
 .PHONY: help
 help: ## list these commands
@@ -37,18 +44,30 @@ help: ## list these commands
 ##@ While you work
 
 .PHONY: setup
-setup: ## everything `run` and `test` need, and nothing more
-	@scripts/setup test
+setup: ready-to-test ## everything `run` and `test` need, and nothing more
 
-.PHONY: check
-check: ## style, types, imports that point down, the same for the web application, snippets of the docs
-	@scripts/setup check
+.PHONY: check check-style check-types check-imports check-web check-docs
+check: check-style check-types check-imports check-web check-docs ## style, types, imports, screens, documents: before each commit
+
+check-style: ready-to-check
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+
+check-types: ready-to-check
 	.venv/bin/mypy src tests scripts
+
+check-imports: ready-to-check
 	.venv/bin/lint-imports --no-logo
+
+check-web: ready-to-check
 	cd web && npm run --silent check
+
+check-docs: ready-to-check
 	.venv/bin/python -m pytest --quiet tests/unit/test_tidy.py tests/unit/test_docs.py
+
+.PHONY: ready-to-check
+ready-to-check:
+	@scripts/setup check
 
 .PHONY: format
 format: ## let ruff place every comma
