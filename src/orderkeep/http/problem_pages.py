@@ -76,7 +76,7 @@ PAGES: Mapping[str, Mapping[str, Words]] = dict([
         "malformed-body",
         (
             "The body is not strict JSON",
-            ("It must be one JSON value in UTF-8: no name twice, no NaN, no half characters, no NUL,"
+            ("It must be one JSON value in UTF-8: no name twice, no NaN, half characters or NUL,"
             " no deep nesting, no giant numbers."),
             "Look at `errors`: each fault has a JSON pointer.",
         ),
