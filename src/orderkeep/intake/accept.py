@@ -8,14 +8,15 @@ from hashlib import sha256
 from orderkeep.files.ports import StoredFile
 from orderkeep.intake.checks import Catalogue, check, promise_by
 from orderkeep.intake.ports import Acceptance, AcceptLane, IntakeWork, Receipt, Submission
+from orderkeep.intake.positions import position
 from orderkeep.intake.strict_json import Strict, StrictDecoder
-from orderkeep.intake.submission import ItemBody, SubmissionBody
+from orderkeep.intake.submission import SubmissionBody
 from orderkeep.kernel.clock import Clock
 from orderkeep.kernel.errors import Fault, Invalid
 from orderkeep.kernel.ids import FileId, Ids, OrderNo, PartnerId
 from orderkeep.kernel.store import Store
+from orderkeep.orders.commands import SubmitDraft
 from orderkeep.orders.events import Actor, ActorKind, Cause, OrderSubmitted
-from orderkeep.orders.order import Position
 
 Promise = Callable[[SubmissionBody, datetime], datetime]
 """The instant promised for a submission accepted at an instant."""
@@ -152,21 +153,6 @@ class Intake:
         return _accepted(acceptance, body_sha256, first)
 
 
-def position(number: int, item: ItemBody, files: Mapping[FileId, StoredFile]) -> Position:
-    """One line of the order, bound to the bytes of its file as they are now and for ever."""
-    file = files.get(FileId(item.file_id)) if item.file_id is not None else None
-    return Position(
-        position=number,
-        quantity=item.quantity,
-        material=item.material,
-        file_id=file.id if file else None,
-        file_sha256=file.sha256 if file else None,
-        file_name=file.name if file else None,
-        sku=item.sku,
-        engraving=item.engraving,
-    )
-
-
 def _event(
     sender: Sender,
     body: SubmissionBody,
@@ -194,6 +180,19 @@ def _accepted(acceptance: Acceptance, body_sha256: str, event: OrderSubmitted) -
         promise_at=event.promise_at,
         promise_by=event.promise_by,
         replayed=acceptance.replayed,
+    )
+
+
+def receipt_of(no: OrderNo, submitted: SubmitDraft, now: datetime) -> Accepted:
+    """The receipt of a draft that became an order at ``now``."""
+    return Accepted(
+        order_no=no,
+        client_ref=submitted.client_ref or "",
+        accepted_at=now,
+        body_sha256=submitted.body_sha256,
+        promise_at=submitted.promise_at,
+        promise_by=submitted.promise_by,
+        replayed=False,
     )
 
 

@@ -71,6 +71,35 @@ class CustomerBody(_Body, frozen=True):
     phone: _Phone | None = None
 
 
+class DraftItem(_Body, frozen=True):
+    """One position as far as it is written."""
+
+    quantity: _Quantity | None = None
+    file_id: _FileId | None = None
+    sku: _Sku | None = None
+    material: _Material | None = None
+    engraving: _Engraving | None = None
+
+
+class DraftCustomer(_Body, frozen=True):
+    """The customer as far as it is written."""
+
+    name: Annotated[str, Meta(max_length=200)] | None = None
+    email: Annotated[str, Meta(max_length=254)] | None = None
+    phone: Annotated[str, Meta(max_length=40)] | None = None
+
+
+class DraftBody(_Body, frozen=True):
+    """An order as far as it is written."""
+
+    client_ref: _Ref | None = None
+    items: Annotated[list[DraftItem], Meta(max_length=MAX_ITEMS)] | None = None
+    customer: DraftCustomer | None = None
+    delivery_address: _AddressText | _AddressParts | None = None
+    promise_by: Annotated[str, Meta(max_length=40)] | None = None
+    note: _Note | None = None
+
+
 class SubmissionBody(_Body, frozen=True):
     """An order as it is sent in."""
 

@@ -82,6 +82,19 @@ class OrderMaster:
         events = decide(order, command, Context(cause.actor, now, self.policy))
         return self.record(work, order, events, cause, now)
 
+    def open(
+        self,
+        work: OrderWork,
+        no: OrderNo,
+        events: Sequence[OrderEvent],
+        cause: Cause,
+        now: datetime,
+    ) -> Handled:
+        """Begin an order under a number that this unit of work has taken."""
+        recorded, order = record_all(None, events, cause, now, no=no)
+        work.orders.open(recorded, board_row(order, self.policy, now))
+        return self._announce(work, order, recorded)
+
     def record(
         self,
         work: OrderWork,
@@ -96,13 +109,17 @@ class OrderMaster:
         reach(BEFORE_APPEND)
         recorded, after = record_all(order, events, cause, now)
         work.orders.append(order.version, recorded, board_row(after, self.policy, now))
-        envelopes = envelopes_for(after, recorded, self._ids)
+        handled = self._announce(work, after, recorded)
+        reach(AFTER_APPEND)
+        return handled
+
+    def _announce(self, work: OrderWork, order: Order, recorded: Sequence[Recorded]) -> Handled:
+        envelopes = envelopes_for(order, recorded, self._ids)
         if envelopes:
             work.outbox.post(envelopes)
             work.wake("relay")
         work.wake(f"order:{order.no}")
-        reach(AFTER_APPEND)
-        return Handled(after, recorded, envelopes)
+        return Handled(order, recorded, envelopes)
 
 
 def record_all(
