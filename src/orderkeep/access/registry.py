@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 from orderkeep.access.keys import (
+    OFFICE,
     ApiKey,
     Partner,
     Quota,
@@ -102,6 +103,14 @@ class Registry:
             return partner
 
         return await self._store.write(unit)
+
+    async def ensure_house(self) -> None:
+        """Add the partner that orders made by hand belong to, if this is the first start."""
+        partners = await self._store.read(lambda work: work.access.partners())
+        if any(partner.id == OFFICE for partner in partners):
+            return
+        house = Partner(OFFICE, "orderkeep office", None, self._clock.now())
+        await self._store.write(lambda work: work.access.add_partner(house))
 
     async def create_key(
         self, actor: str, partner_id: PartnerId, quota: Quota

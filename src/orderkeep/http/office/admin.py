@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import delete, get, patch, post
+from litestar.params import FromPath
 from msgspec import Meta
 
 from orderkeep.access.keys import ApiKey, Partner, Quota, parse_quota
@@ -114,7 +115,7 @@ async def add_person(request: AnyRequest, office: OfficeDep, session: SessionDep
 
 @patch("/people/{person_id:str}")
 async def change_person(
-    request: AnyRequest, office: OfficeDep, session: SessionDep, person_id: str
+    request: AnyRequest, office: OfficeDep, session: SessionDep, person_id: FromPath[str]
 ) -> PersonShape:
     require(session.person.role, "people.manage")
     body = await body_of(request, ChangedPerson)
@@ -143,7 +144,7 @@ async def add_partner(request: AnyRequest, office: OfficeDep, session: SessionDe
 
 @post("/partners/{partner_id:str}/keys")
 async def add_key(
-    request: AnyRequest, office: OfficeDep, session: SessionDep, partner_id: str
+    request: AnyRequest, office: OfficeDep, session: SessionDep, partner_id: FromPath[str]
 ) -> FreshKey:
     require(session.person.role, "partners.manage")
     body = await body_of(request, NewKey)
@@ -153,7 +154,7 @@ async def add_key(
 
 
 @delete("/keys/{key_id:str}", status_code=204)
-async def revoke_key(office: OfficeDep, session: SessionDep, key_id: str) -> None:
+async def revoke_key(office: OfficeDep, session: SessionDep, key_id: FromPath[str]) -> None:
     require(session.person.role, "partners.manage")
     await office.registry.revoke_key(_actor(session), key_id)
 

@@ -53,21 +53,20 @@ PREFIX = "/office/v1"
 class OfficeApp:
     """The ASGI application. ``drain`` ends the open streams, so that a server can stop."""
 
-    def __init__(self, app: Any, stream: Stream, metrics: Metrics) -> None:
-        self._app = metrics.middleware(app, "office")
-        self._stream = stream
-        self.litestar: Litestar = app
-        self.metrics = metrics
+    def __init__(self, app: Litestar, office: Office) -> None:
+        self._app = office.metrics.middleware(app, "office")
+        self.litestar = app
+        self.office = office
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
 
     def drain(self) -> None:
         """End every stream; called when the role is asked to stop."""
-        self._stream.close()
+        self.office.stream.close()
 
 
-def build_office(  # noqa: PLR0913  # Everything passed in, by name.
+def build_office(  # Everything passed in, by name.
     *,
     store: OfficeStore,
     master: Master,
@@ -105,7 +104,7 @@ def build_office(  # noqa: PLR0913  # Everything passed in, by name.
         catalogue=catalogue,
         balance=balance,
     )
-    return OfficeApp(_litestar(office), stream, metrics)
+    return OfficeApp(_litestar(office), office)
 
 
 def _litestar(office: Office) -> Litestar:
@@ -144,6 +143,7 @@ def _litestar(office: Office) -> Litestar:
 def _watching(office: Office, shared: SharedReads) -> Callable[[Litestar], Any]:
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        await office.registry.ensure_house()
         office.store.on_changes(office.stream.changed)
         running = asyncio.create_task(office.stream.run(shared), name="office.stream")
         try:

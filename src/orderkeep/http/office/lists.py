@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Response, delete, get, put
+from litestar.params import FromPath, FromQuery
 from msgspec import Meta
 
 from orderkeep.access.ports import SavedView, Session
@@ -50,7 +51,7 @@ async def counts(shared: Shared, session: SessionDep) -> Response[bytes]:
 
 @get("/approvals")
 async def approvals(
-    office: OfficeDep, shared: Shared, session: SessionDep, after: str | None = None
+    office: OfficeDep, shared: Shared, session: SessionDep, after: FromQuery[str | None] = None
 ) -> Response[bytes]:
     try:
         cursor = decode_cursor(after) if after else None
@@ -80,7 +81,7 @@ async def approvals(
 
 @get("/search")
 async def search(
-    office: OfficeDep, shared: Shared, session: SessionDep, q: str = ""
+    office: OfficeDep, shared: Shared, session: SessionDep, q: FromQuery[str] = ""
 ) -> Response[bytes]:
     text = q.strip()[:100]
     found = await _search(office, session, text) if text else Searched([], partial=False)
@@ -160,7 +161,7 @@ async def save_view(request: AnyRequest, office: OfficeDep, session: SessionDep)
 
 
 @delete("/views/{view_id:str}", status_code=204)
-async def delete_view(office: OfficeDep, session: SessionDep, view_id: str) -> None:
+async def delete_view(office: OfficeDep, session: SessionDep, view_id: FromPath[str]) -> None:
     await office.store.write(lambda work: work.access.delete_view(session.person.id, view_id))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath, FromQuery
 
 from orderkeep.access.ports import Session
 from orderkeep.access.rights import ACTION_RIGHTS, NotAllowed, may_act, require
@@ -47,7 +48,9 @@ class Done(msgspec.Struct, frozen=True):
 
 
 @get("/orders/{no:str}")
-async def page(office: OfficeDep, shared: Shared, session: SessionDep, no: str) -> Response[bytes]:
+async def page(
+    office: OfficeDep, shared: Shared, session: SessionDep, no: FromPath[str]
+) -> Response[bytes]:
     number = _number(no)
 
     def query(work: Any) -> PageParts:
@@ -73,10 +76,10 @@ async def page(office: OfficeDep, shared: Shared, session: SessionDep, no: str) 
 async def feed_page(  # Three filters and the parts.
     office: OfficeDep,
     shared: Shared,
-    no: str,
-    before: int | None = None,
-    level: str = "business",
-    failed: int = 0,
+    no: FromPath[str],
+    before: FromQuery[int | None] = None,
+    level: FromQuery[str] = "business",
+    failed: FromQuery[int] = 0,
 ) -> Response[bytes]:
     if level not in set(Level):
         raise bad_parameter("level", "unknown", f"must be one of: {', '.join(Level)}")
@@ -238,7 +241,11 @@ def _handler(action: str, shape: type[Act]) -> HTTPRouteHandler:
     """A route of its own for each action, so that the API's description tells each body."""
 
     async def handle(
-        request: AnyRequest, office: OfficeDep, shared: Shared, session: SessionDep, no: str
+        request: AnyRequest,
+        office: OfficeDep,
+        shared: Shared,
+        session: SessionDep,
+        no: FromPath[str],
     ) -> Done:
         body = await body_of(request, shape)
         return await act(office, shared, session, _number(no), action, body)

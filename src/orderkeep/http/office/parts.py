@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from litestar.params import Dependency
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
 
 from orderkeep.access.ports import AccessStore, Session
 from orderkeep.access.registry import Registry
@@ -174,5 +175,5 @@ class Office:
         return Viewer(session.person.login, session.person.role, read_only=self.read_only)
 
 
-OfficeDep = Annotated[Office, Dependency(skip_validation=True)]
-SessionDep = Annotated[Session, Dependency(skip_validation=True)]
+OfficeDep = NamedDependency[SkipValidation[Office]]
+SessionDep = NamedDependency[SkipValidation[Session]]

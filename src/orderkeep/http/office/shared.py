@@ -2,9 +2,10 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
-from litestar.params import Dependency
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
 
 from orderkeep.board.actions import Viewer
 from orderkeep.board.filters import PageQuery, encode_cursor
@@ -136,4 +137,4 @@ class SharedReads:
         self._counts.clear()
 
 
-Shared = Annotated[SharedReads, Dependency(skip_validation=True)]
+Shared = NamedDependency[SkipValidation[SharedReads]]
