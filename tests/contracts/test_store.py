@@ -1,0 +1,493 @@
+"""What every store must do, whether it writes to a disk or simulates one."""
+
+import asyncio
+import hashlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+
+import pytest
+from sqlalchemy import insert
+
+from orderkeep.adapters.sql import tables
+from orderkeep.adapters.sql.hot_sqlite.board_rows import read_rows
+from orderkeep.adapters.sql.migrate import migrate
+from orderkeep.adapters.sql.store import SqliteStore, open_store
+from orderkeep.adapters.sql.work import SqlWork
+from orderkeep.delivery.envelope import Envelope
+from orderkeep.intake.ports import ClientRefTaken, KeyReused, Submission
+from orderkeep.kernel.bells import Bells
+from orderkeep.kernel.errors import StaleOrder
+from orderkeep.kernel.ids import (
+    EnvelopeId,
+    Ids,
+    OrderNo,
+    PartnerId,
+    order_n,
+    order_no,
+    work_order_ref,
+)
+from orderkeep.kernel.money import Money
+from orderkeep.orders.announce import envelopes_for
+from orderkeep.orders.commands import (
+    ApproveOrder,
+    ClaimOrder,
+    RecordDelivery,
+    RecordPrice,
+)
+from orderkeep.orders.events import Actor, ActorKind, Cause, NoteAdded, OrderSubmitted, Recorded
+from orderkeep.orders.evolve import evolve, rebuild
+from orderkeep.orders.lifecycle import TransitionRefused
+from orderkeep.orders.master import OrderMaster
+from orderkeep.orders.order import Delivered, Position
+from orderkeep.orders.policy import Policy
+from orderkeep.orders.ports import OrderNotFound
+from orderkeep.orders.view import BoardRow, board_row
+from orderkeep.testing.store import SimStore
+
+Store = SqliteStore | SimStore
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+PARTNER = PartnerId("p1")
+POLICY = Policy()
+CAUSE = Cause(Actor(ActorKind.PARTNER, PARTNER), "accept", "door", "0" * 32)
+SELLER = Cause(Actor(ActorKind.PERSON, "sofia", "seller"), "approve", "office", "1" * 32)
+OPERATOR = Cause(Actor(ActorKind.PERSON, "oleg", "operator"), "claim", "office", "2" * 32)
+
+
+class Noon:
+    """A clock that stands still."""
+
+    def now(self) -> datetime:
+        return NOON
+
+
+@pytest.fixture(params=["on disk", "in memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    opened: Store
+    if request.param == "in memory":
+        opened = SimStore()
+    else:
+        url = f"sqlite:///{tmp_path / 'orderkeep.db'}"
+        migrate(url)
+        opened = open_store(url, Bells())
+    asyncio.run(opened.write(add_partner))
+    yield opened
+    asyncio.run(opened.close())
+
+
+def add_partner(work: SqlWork) -> None:
+    partner = {"id": PARTNER, "name": "Partner", "created_at": NOON}
+    work.connection.execute(insert(tables.partners), partner)
+
+
+def a_submission(
+    ref: str = "A-1",
+    key: str | None = None,
+    note: str = "",
+    partner: str = PARTNER,
+    promise: timedelta = timedelta(days=21),
+) -> Submission:
+    body = f'{{"client_ref":"{ref}","note":"{note}"}}'.encode()
+    sha256 = hashlib.sha256(body).hexdigest()
+    event = OrderSubmitted(
+        channel="api",
+        positions=[Position(1, 2, material="ag925"), Position(2, 1, sku="CHAIN-1")],
+        body_sha256=sha256,
+        promise_at=NOON + promise,
+        partner_id=PartnerId(partner),
+        client_ref=ref,
+    )
+    return Submission(
+        partner_id=PartnerId(partner),
+        client_ref=ref,
+        key=key or f"key-{ref}",
+        body=body,
+        body_sha256=sha256,
+        event=event,
+        cause=CAUSE,
+        envelope_id=f"env-{ref}-{key}",
+        at=NOON,
+    )
+
+
+def an_envelope(name: str, order_key: str = "OK-000013", body: bytes = b"{}") -> Envelope:
+    return Envelope(EnvelopeId(name), "price.wanted", 1, order_key, NOON, "0" * 32, body)
+
+
+async def counters(store: Store) -> dict[str, int]:
+    found = await store.read(lambda work: work.raw.execute("SELECT * FROM counters").fetchall())
+    return {name: value for name, value in found if value}
+
+
+async def board(store: Store, no: OrderNo) -> BoardRow:
+    n = order_n(no) or 0
+    return (await store.read(lambda work: read_rows(work, [n])))[0]
+
+
+async def an_approved_order(store: Store, ref: str = "A-1") -> OrderNo:
+    """An order at the MES, free to be claimed."""
+    no = (await store.accepting(POLICY).accept(a_submission(ref))).order_no
+    reference = work_order_ref(no, 1)
+    for command in (
+        RecordPrice(1, Money(Decimal(90), "EUR"), [], "book"),
+        ApproveOrder(),
+        RecordDelivery("mes", reference, Delivered.SENDING),
+        RecordDelivery("mes", reference, Delivered.CONFIRMED),
+    ):
+        await the_master(store).handle(no, command, SELLER)
+    return no
+
+
+def the_master(store: Store) -> OrderMaster:
+    return OrderMaster(store, Noon(), Ids(), POLICY)
+
+
+# --- accepting ----------------------------------------------------------------------------------
+
+
+async def test_orders_are_numbered_without_a_gap(store: Store) -> None:
+    lane = store.accepting(POLICY)
+
+    accepted = await asyncio.gather(*[lane.accept(a_submission(f"A-{i}")) for i in range(100)])
+
+    assert {one.order_no for one in accepted} == {order_no(n) for n in range(1, 101)}
+    assert await counters(store) == {"orders": 100, "stage:SUBMITTED": 100}
+
+
+async def test_what_was_accepted_can_be_read_at_once(store: Store) -> None:
+    submission = a_submission()
+
+    accepted = await store.accepting(POLICY).accept(submission)
+
+    [first] = await store.read(lambda work: work.orders.history(accepted.order_no))
+    assert first.event == submission.event
+    assert first.cause == CAUSE
+    body = await store.read(lambda work: work.submissions.body(accepted.order_no))
+    assert body == submission.body
+
+
+@pytest.mark.parametrize("days", [0.01, 1, 21])
+async def test_a_fresh_board_row_is_what_the_event_makes_of_it(store: Store, days: float) -> None:
+    seen: list[BoardRow] = []
+    store.on_changes(seen.extend)
+
+    submission = a_submission(promise=timedelta(days=days))
+    no = (await store.accepting(POLICY).accept(submission)).order_no
+
+    [first] = await store.read(lambda work: work.orders.history(no))
+    expected = board_row(evolve(None, first), POLICY, NOON)
+    assert await board(store, no) == expected
+    await asyncio.sleep(0)
+    assert seen == [expected]
+
+
+async def test_accepting_announces_what_the_master_would_announce(store: Store) -> None:
+    no = (await store.accepting(POLICY).accept(a_submission())).order_no
+
+    [leased] = await store.write(lambda work: work.outbox.lease(NOON, NOON, 10))
+
+    history = await store.read(lambda work: work.orders.history(no))
+    [expected] = envelopes_for(rebuild(history), history, Ids())
+    found = leased.envelope
+    assert (found.kind, found.schema_version, found.order_key, found.body, found.trace_id) == (
+        expected.kind,
+        expected.schema_version,
+        expected.order_key,
+        expected.body,
+        expected.trace_id,
+    )
+
+
+async def test_the_same_key_and_body_get_the_first_answer(store: Store) -> None:
+    lane = store.accepting(POLICY)
+    first = await lane.accept(a_submission())
+
+    again = await lane.accept(a_submission())
+
+    assert (again.order_no, again.accepted_at) == (first.order_no, first.accepted_at)
+    assert not first.replayed
+    assert again.replayed
+
+
+async def test_the_same_key_with_another_body_is_refused(store: Store) -> None:
+    lane = store.accepting(POLICY)
+    await lane.accept(a_submission(key="k"))
+
+    with pytest.raises(KeyReused):
+        await lane.accept(a_submission(key="k", note="changed"))
+
+    assert await counters(store) == {"orders": 1, "stage:SUBMITTED": 1}
+
+
+async def test_a_known_client_ref_names_its_order_when_the_body_differs(store: Store) -> None:
+    lane = store.accepting(POLICY)
+    first = await lane.accept(a_submission(key="k1"))
+
+    with pytest.raises(ClientRefTaken) as taken:
+        await lane.accept(a_submission(key="k2", note="changed"))
+
+    assert taken.value.facts["order_no"] == first.order_no
+
+
+async def test_a_second_key_for_the_same_submission_means_the_same_order(store: Store) -> None:
+    lane = store.accepting(POLICY)
+    first = await lane.accept(a_submission(key="k1"))
+
+    second = await lane.accept(a_submission(key="k2"))
+
+    assert second.order_no == first.order_no
+    assert second.replayed
+    with pytest.raises(KeyReused):
+        await lane.accept(a_submission("B-1", key="k2"))
+
+
+async def test_twins_that_wait_together_become_one_order(store: Store) -> None:
+    lane = store.accepting(POLICY)
+
+    twins = await asyncio.gather(*[lane.accept(a_submission(key="k")) for _ in range(5)])
+    cousins = await asyncio.gather(*[lane.accept(a_submission(key=f"k{i}")) for i in range(5)])
+
+    assert {one.order_no for one in (*twins, *cousins)} == {twins[0].order_no}
+    assert [one.replayed for one in (*twins, *cousins)].count(False) == 1
+
+
+async def test_a_bad_submission_is_refused_alone(store: Store) -> None:
+    lane = store.accepting(POLICY)
+    good = [lane.accept(a_submission(f"A-{i}")) for i in range(9)]
+    bad = lane.accept(a_submission("B-1", partner="nobody"))
+
+    outcomes = await asyncio.gather(*good[:4], bad, *good[4:], return_exceptions=True)
+
+    assert [type(one) for one in outcomes].count(sqlite3.IntegrityError) == 1
+    assert await counters(store) == {"orders": 9, "stage:SUBMITTED": 9}
+
+
+# --- units of work ------------------------------------------------------------------------------
+
+
+async def test_a_unit_that_fails_is_undone_alone(store: Store) -> None:
+    def takes_a_number(work: SqlWork) -> OrderNo:
+        return work.orders.next_no()
+
+    def fails(work: SqlWork) -> None:
+        work.orders.next_no()
+        raise ValueError("no")
+
+    outcomes = await asyncio.gather(
+        store.write(takes_a_number),
+        store.write(fails),
+        store.write(takes_a_number),
+        return_exceptions=True,
+    )
+
+    assert isinstance(outcomes[1], ValueError)
+    assert [outcomes[0], outcomes[2]] == [order_no(1), order_no(2)]
+
+
+async def test_reading_cannot_write(store: Store) -> None:
+    with pytest.raises(sqlite3.OperationalError):
+        await store.read(lambda work: work.raw.execute("DELETE FROM partners"))
+
+
+async def test_a_woken_topic_rings_after_the_commit(tmp_path: Path) -> None:
+    bells = Bells()
+    url = f"sqlite:///{tmp_path / 'orderkeep.db'}"
+    migrate(url)
+
+    async with open_store(url, bells) as store:
+        await store.write(lambda work: work.wake("something"))
+        await bells.wait("something", timeout_s=10)
+
+
+async def test_core_and_bare_statements_share_the_unit(store: Store) -> None:
+    def writes_both_ways(work: SqlWork) -> None:
+        other = {"id": "p2", "name": "Other", "created_at": NOON}
+        work.connection.execute(insert(tables.partners), other)
+        work.raw.execute("UPDATE partners SET name = 'Changed' WHERE id = 'p2'")
+        raise ValueError("undo both")
+
+    with pytest.raises(ValueError, match="undo both"):
+        await store.write(writes_both_ways)
+
+    names = await store.read(lambda work: work.raw.execute("SELECT name FROM partners").fetchall())
+    assert names == [("Partner",)]
+
+
+# --- orders -------------------------------------------------------------------------------------
+
+
+async def test_the_board_row_and_the_counters_follow_the_events(store: Store) -> None:
+    no = await an_approved_order(store)
+
+    history = await store.read(lambda work: work.orders.history(no))
+
+    assert [one.seq for one in history] == list(range(1, len(history) + 1))
+    assert await board(store, no) == board_row(rebuild(history), POLICY, NOON)
+    assert await counters(store) == {"orders": 1, "stage:MANUFACTURING_APPROVED": 1}
+
+
+async def test_whoever_was_slower_is_told(store: Store) -> None:
+    no = await an_approved_order(store)
+    row = await board(store, no)
+    note = Recorded(no, row.version, NOON, row.stage, SELLER, NoteAdded("late"))
+
+    with pytest.raises(StaleOrder):
+        await store.write(lambda work: work.orders.append(row.version - 1, [note], row))
+
+    history = await store.read(lambda work: work.orders.history(no))
+    assert len(history) == row.version
+
+
+async def test_an_unknown_order_is_not_found(store: Store) -> None:
+    for no in (order_no(1), OrderNo("nonsense")):
+        with pytest.raises(OrderNotFound):
+            await store.read(partial(_history, no))
+
+
+# --- the outbox ---------------------------------------------------------------------------------
+
+
+async def test_only_the_first_unsent_envelope_of_an_order_travels(store: Store) -> None:
+    posted = [an_envelope("a1", "a"), an_envelope("a2", "a"), an_envelope("b1", "b")]
+    await store.write(lambda work: work.outbox.post(posted))
+
+    leased = await store.write(lambda work: work.outbox.lease(NOON, later(1), 10))
+    nothing = await store.write(lambda work: work.outbox.lease(NOON, later(1), 10))
+    await store.write(lambda work: work.outbox.sent(leased, NOON))
+    rest = await store.write(lambda work: work.outbox.lease(NOON, later(1), 10))
+
+    assert [one.envelope for one in leased] == [posted[0], posted[2]]
+    assert list(nothing) == []
+    assert [one.envelope.id for one in rest] == ["a2"]
+
+
+async def test_who_overslept_its_lease_cannot_mark_the_row(store: Store) -> None:
+    await store.write(lambda work: work.outbox.post([an_envelope("a1")]))
+    overslept = await store.write(lambda work: work.outbox.lease(NOON, later(1), 10))
+    again = await store.write(lambda work: work.outbox.lease(later(2), later(3), 10))
+
+    marked = await store.write(lambda work: work.outbox.sent(overslept, later(2)))
+
+    assert marked == 0
+    assert again[0].token > overslept[0].token
+    assert await store.write(lambda work: work.outbox.sent(again, later(2))) == 1
+
+
+async def test_what_was_put_back_is_due_when_said(store: Store) -> None:
+    await store.write(lambda work: work.outbox.post([an_envelope("a1")]))
+    leased = await store.write(lambda work: work.outbox.lease(NOON, later(60), 10))
+
+    await store.write(lambda work: work.outbox.put_back(leased, later(5)))
+
+    assert not await store.write(lambda work: work.outbox.lease(later(4), later(60), 10))
+    assert await store.write(lambda work: work.outbox.lease(later(5), later(60), 10))
+
+
+async def test_a_held_backlog_hides_nobody_behind_it(store: Store) -> None:
+    many = [an_envelope(f"a{i}", f"key-{i}") for i in range(1500)]
+    await store.write(lambda work: work.outbox.post(many))
+    await store.write(lambda work: work.outbox.lease(NOON, later(60), 1499))
+
+    [last] = await store.write(lambda work: work.outbox.lease(NOON, later(60), 10))
+
+    assert last.envelope.id == "a1499"
+
+
+# --- the inbox ----------------------------------------------------------------------------------
+
+
+async def test_an_envelope_is_received_once(store: Store) -> None:
+    one, two = an_envelope("a1"), an_envelope("a2")
+
+    assert await store.write(lambda work: work.inbox.receive("quoting", [one, two], NOON)) == 2
+    assert await store.write(lambda work: work.inbox.receive("quoting", [one], NOON)) == 0
+    assert await store.write(lambda work: work.inbox.receive("bridge", [one], NOON)) == 1
+
+
+async def test_a_known_id_with_another_body_is_set_aside(store: Store) -> None:
+    changed = an_envelope("a1", body=b'{"changed":true}')
+    await store.write(lambda work: work.inbox.receive("quoting", [an_envelope("a1")], NOON))
+
+    await store.write(lambda work: work.inbox.receive("quoting", [changed], NOON))
+
+    kept = await store.read(lambda work: work.raw.execute("SELECT body FROM quarantine").fetchall())
+    assert kept == [(changed.body,)]
+
+
+async def test_an_order_s_envelopes_are_handled_in_turn(store: Store) -> None:
+    arrived = [an_envelope("a1", "a"), an_envelope("a2", "a"), an_envelope("b1", "b")]
+    await store.write(lambda work: work.inbox.receive("quoting", arrived, NOON))
+
+    a1, b1 = await store.read(lambda work: work.inbox.due("quoting", NOON, 10))
+    await store.write(lambda work: work.inbox.retry(a1.row, later(5), "it failed"))
+    await store.write(lambda work: work.inbox.handled(b1.row, NOON))
+    waiting = await store.read(lambda work: work.inbox.due("quoting", NOON, 10))
+    [again] = await store.read(lambda work: work.inbox.due("quoting", later(5), 10))
+    await store.write(lambda work: work.inbox.park(again.row, later(5), "for good"))
+    [next_one] = await store.read(lambda work: work.inbox.due("quoting", later(5), 10))
+
+    assert [a1.envelope.id, b1.envelope.id] == ["a1", "b1"]
+    assert list(waiting) == []
+    assert (again.envelope.id, again.attempts) == ("a1", 1)
+    assert next_one.envelope.id == "a2"
+
+
+# --- claiming -----------------------------------------------------------------------------------
+
+
+async def test_racing_operators_never_get_the_same_order(store: Store) -> None:
+    orders = [await an_approved_order(store, f"A-{i}") for i in range(6)]
+    lane = store.claiming()
+
+    taken = await asyncio.gather(
+        *[lane.claim_next(f"op{i}", NOON, later(60), OPERATOR) for i in range(10)]
+    )
+
+    assert sorted(one for one in taken if one) == orders
+    assert taken.count(None) == 4
+
+
+async def test_claiming_leaves_what_the_master_would_leave(store: Store) -> None:
+    quick, slow = [await an_approved_order(store, ref) for ref in ("A-1", "A-2")]
+    until = NOON + POLICY.claim
+
+    recorded = await store.claiming().claim(quick, "oleg", NOON, until, OPERATOR)
+    handled = await the_master(store).handle(slow, ClaimOrder("oleg"), OPERATOR)
+
+    history = await store.read(lambda work: work.orders.history(quick))
+    assert history[-1] == recorded
+    assert recorded.event == handled.recorded[-1].event
+    assert await board(store, quick) == board_row(rebuild(history), POLICY, NOON)
+
+
+async def test_the_second_operator_is_told_who_was_faster(store: Store) -> None:
+    no = await an_approved_order(store)
+    lane = store.claiming()
+    first = await lane.claim(no, "oleg", NOON, later(60), OPERATOR)
+
+    with pytest.raises(TransitionRefused, match="oleg"):
+        await lane.claim(no, "olga", NOON, later(60), OPERATOR)
+
+    assert await lane.claim(no, "oleg", NOON, later(60), OPERATOR) == first
+
+
+async def test_the_most_urgent_order_is_taken_first(store: Store) -> None:
+    calm, urgent = [await an_approved_order(store, ref) for ref in ("A-1", "A-2")]
+    raise_it = "UPDATE orders SET priority = 1 WHERE n = 2"
+    await store.write(lambda work: work.raw.execute(raise_it) and None)
+    lane = store.claiming()
+
+    taken = [await lane.claim_next("oleg", NOON, later(60), OPERATOR) for _ in range(3)]
+
+    assert taken == [urgent, calm, None]
+
+
+def _history(no: OrderNo, work: SqlWork) -> Sequence[Recorded]:
+    return work.orders.history(no)
+
+
+def later(minutes: float) -> datetime:
+    return NOON + timedelta(minutes=minutes)
