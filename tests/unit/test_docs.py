@@ -7,11 +7,15 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
+from dataclasses import fields
 from functools import cache
 from itertools import takewhile
 from pathlib import Path
 
 import pytest
+
+from orderkeep.config import PREFIX, Settings
+from orderkeep.orders.order import Stage
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")]
@@ -31,6 +35,25 @@ def test_there_is_a_document_for_everybody() -> None:
 
     assert {"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"} <= names
     assert (ROOT / "docs/glossary.md").exists()
+
+
+def test_every_setting_is_in_the_reference() -> None:
+    reference = (ROOT / "docs/reference/settings.md").read_text(encoding="utf-8")
+    sections = {"rules": "RULES_", "mes_http": "MES_"}
+    names = {f"{PREFIX}{one.name.upper()}" for one in fields(Settings) if one.name not in sections}
+    for name, prefix in sections.items():
+        names |= {
+            f"{PREFIX}{prefix}{one.name.upper()}" for one in fields(getattr(Settings(), name))
+        }
+
+    assert set(re.findall(r"^\| `(\w+)`", reference, re.MULTILINE)) == names
+
+
+def test_every_stage_is_in_the_glossary() -> None:
+    """One word, one meaning: whoever meets a stage on the wire can look it up."""
+    glossary = (ROOT / "docs/glossary.md").read_text(encoding="utf-8")
+
+    assert [stage for stage in Stage if f"`{stage}`" not in glossary] == []
 
 
 @document
