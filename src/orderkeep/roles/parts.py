@@ -62,14 +62,16 @@ class Parts:
     watch: Watch
 
 
-async def build(settings: Settings, stack: AsyncExitStack) -> Parts:
+async def build(
+    settings: Settings, stack: AsyncExitStack, clock: Clock | None = None
+) -> Parts:
     """Open the store, files and MES, and build what stands on them.
 
     Raises:
         AlreadyRunning: another process serves this database.
         StoreMisconfigured: the database will not do.
     """
-    clock, ids, bells = SystemClock(), Ids(), Bells()
+    clock, ids, bells = clock or SystemClock(), Ids(), Bells()
     policy = policy_of(settings)
     book = book_of(settings)
     database_path(settings).parent.mkdir(parents=True, exist_ok=True)
