@@ -1,0 +1,11 @@
+"""``orderkeep migrate``: bring the database to the schema of this program."""
+
+from orderkeep.cli.settings import settings_or_exit
+
+
+def migrate() -> None:
+    """Run the migrations that are missing, all or none, and print the version reached."""
+    settings = settings_or_exit()
+    from orderkeep.adapters.sql.migrate import migrate as run_migrations  # Loads Alembic.
+
+    print(run_migrations(settings.database_url))
