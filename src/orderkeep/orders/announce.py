@@ -55,7 +55,7 @@ def _announced(order: Order, event: e.OrderEvent) -> tuple[str, dict[str, Any]] 
             return PRICE_WANTED, {"order_no": order.no, "version": event.version}
         case e.OrderApproved() | e.ReworkOrdered():
             return WORK_ORDER_WANTED, {"order_no": order.no, "reference": event.reference}
-        case e.CancelRequested() if order.work_order:
+        case e.CancelRequested() | e.HandedBack() if order.work_order and order.cancel_request:
             reference = order.work_order.reference
             return RECALL_WANTED, {"order_no": order.no, "reference": reference}
         case e.OrderCancelled() if order.work_order:

@@ -190,6 +190,8 @@ class ReworkOrdered(Event, frozen=True, tag="order.rework"):
     rework_no: int
     reference: WorkOrderRef
     generation: int
+    proof: str = ""
+    """How it is known that the old piece is scrapped."""
 
 
 class SentBackToPricing(Event, frozen=True, tag="order.cannot_be_made"):
@@ -197,6 +199,8 @@ class SentBackToPricing(Event, frozen=True, tag="order.cannot_be_made"):
 
     reason: str
     version: int
+    proof: str = ""
+    """How it is known that nothing is being made."""
 
 
 class PackingStarted(Event, frozen=True, tag="order.packaging"):

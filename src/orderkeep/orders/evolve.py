@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, assert_never
@@ -104,7 +104,7 @@ def _change(order: Order, event: e.OrderEvent, recorded: e.Recorded) -> Order:  
         case e.PriceQueued():
             return _queue_price(order, event.version, automatic=event.automatic)
         case e.PriceAccepted():
-            return _price(order, accepted=order.price.total, consent_needed=False)
+            return _price_accepted(order)
         case e.FileRejected():
             rejected = {**order.file_rejected, event.position: event.code}
             return replace(order, file_rejected=MappingProxyType(rejected))
@@ -115,8 +115,7 @@ def _change(order: Order, event: e.OrderEvent, recorded: e.Recorded) -> Order:  
         case e.PriorityChanged():
             return replace(order, priority=event.priority)
         case e.OrderApproved():
-            work_order = _wanted(event.reference, event.generation, at)
-            return _enter(order, Stage.MANUFACTURING_APPROVED, at, work_order=work_order)
+            return _approved(order, event, at)
         case e.OrderClaimed():
             return replace(order, claim=Claim(event.operator, at, event.until))
         case e.ClaimEnded():
@@ -124,26 +123,15 @@ def _change(order: Order, event: e.OrderEvent, recorded: e.Recorded) -> Order:  
         case e.OrderReassigned():
             return replace(order, claim=Claim(event.operator, at, None))
         case e.WorkStarted():
-            return _enter(
-                order, Stage.MANUFACTURING_STARTED, at, claim=_kept_claim(order, event.operator, at)
-            )
+            return _started(order, event, at)
         case e.HandedBack():
-            return _enter(order, Stage.MANUFACTURING_APPROVED, at, claim=None)
+            return _handed_back(order, at)
         case e.WorkCompleted():
             return _enter(order, Stage.MANUFACTURING_COMPLETED, at)
         case e.ReworkOrdered():
             return _rework(order, event, at)
         case e.SentBackToPricing():
-            gone = _gone(order, at, event.reason)
-            order = _enter(
-                order,
-                Stage.PRICE_CALCULATED,
-                at,
-                claim=None,
-                work_order=None,
-                earlier_work_orders=gone,
-            )
-            return _queue_price(order, event.version, automatic=False)
+            return _sent_back(order, event, at)
         case e.PackingStarted():
             return _enter(order, Stage.PACKAGING, at)
         case e.OrderShipped():
@@ -176,7 +164,7 @@ def _change(order: Order, event: e.OrderEvent, recorded: e.Recorded) -> Order:  
         case e.HoldExpired():
             return replace(order, hold=replace(order.hold, expired=True) if order.hold else None)
         case e.HoldLifted():
-            return replace(order, hold=None)
+            return replace(order, hold=None, paused=order.paused + _stood_still(order, at))
         case e.ReturnOpened():
             return replace(order, return_case=ReturnCase("open", event.reason, at))
         case e.ReturnInspected():
@@ -190,7 +178,8 @@ def _change(order: Order, event: e.OrderEvent, recorded: e.Recorded) -> Order:  
         case e.WordDiverged():
             return replace(order, diverged=event.said)
         case e.DivergenceSettled():
-            return replace(order, diverged=None)
+            settled = order.settled | ({order.diverged} if order.diverged else set())
+            return replace(order, diverged=None, settled=settled)
         case e.RiskChanged():
             return replace(order, risk=event.risk)
         case e.NoteAdded():
@@ -200,8 +189,16 @@ def _change(order: Order, event: e.OrderEvent, recorded: e.Recorded) -> Order:  
 
 
 def _enter(order: Order, stage: Stage, at: datetime, **changes: Any) -> Order:
-    since = order.stage_since if stage is order.stage else at
-    return replace(order, stage=stage, stage_since=since, **changes)
+    if stage is order.stage:
+        return replace(order, **changes)
+    return replace(order, stage=stage, stage_since=at, paused=timedelta(0), **changes)
+
+
+def _stood_still(order: Order, at: datetime) -> timedelta:
+    """How long the hold that ends stopped the clock of the present stage."""
+    if order.hold is None or not order.hold.stops_clock:
+        return timedelta(0)
+    return max(at - max(order.hold.since, order.stage_since), timedelta(0))
 
 
 def _price(order: Order, **changes: Any) -> Order:
@@ -209,11 +206,13 @@ def _price(order: Order, **changes: Any) -> Order:
 
 
 def _priced(order: Order, event: e.OrderPriced, at: datetime) -> Order:
+    total = Money(Decimal(event.total), event.currency)
     order = _price(
         order,
         state=PriceState.READY,
         version=event.version,
-        total=Money(Decimal(event.total), event.currency),
+        total=total,
+        offered=_offered(order.price, total, consent_needed=event.consent_needed),
         lines=tuple(event.lines),
         book_version=event.book_version,
         valid_until=event.valid_until,
@@ -224,12 +223,27 @@ def _priced(order: Order, event: e.OrderPriced, at: datetime) -> Order:
     return _enter(order, Stage.PRICE_CALCULATED, at)
 
 
+def _offered(price: Price, total: Money, *, consent_needed: bool) -> Money | None:
+    """Measured from the last price alone, many small rises would need no consent at all."""
+    if consent_needed:
+        return price.offered
+    if price.offered is None or price.offered.currency != total.currency:
+        return total
+    return min(total, price.offered)
+
+
+def _price_accepted(order: Order) -> Order:
+    total = order.price.total
+    return _price(order, accepted=total, offered=total, consent_needed=False, renegotiated=False)
+
+
 def _queue_price(order: Order, version: int, *, automatic: bool) -> Order:
     return _price(
         order,
         state=PriceState.QUEUED,
         version=version,
         reasons=(),
+        consent_needed=False,
         automatic_repricings=order.price.automatic_repricings + automatic,
     )
 
@@ -257,6 +271,57 @@ def _with_file(position: Position, event: e.FileReplaced) -> Position:
 
 def _wanted(reference: WorkOrderRef, generation: int, at: datetime) -> WorkOrderState:
     return WorkOrderState(reference, generation, Delivered.PENDING, at)
+
+
+def _approved(order: Order, event: e.OrderApproved, at: datetime) -> Order:
+    """To be made; approved again after a recall, the order keeps its place in the queue."""
+    work = order.work_order
+    waiting = order.approved_at if order.stage is Stage.MANUFACTURING_APPROVED else None
+    return _enter(
+        order,
+        Stage.MANUFACTURING_APPROVED,
+        at,
+        work_order=_wanted(event.reference, event.generation, at),
+        earlier_work_orders=(*order.earlier_work_orders, *((work,) if work else ())),
+        approved_at=waiting or at,
+        claim=None,
+    )
+
+
+def _started(order: Order, event: e.WorkStarted, at: datetime) -> Order:
+    claim = _kept_claim(order, event.operator, at)
+    work_order = _begun(order, begun=True)
+    return _enter(order, Stage.MANUFACTURING_STARTED, at, claim=claim, work_order=work_order)
+
+
+def _handed_back(order: Order, at: datetime) -> Order:
+    request = order.cancel_request  # Unmade again, the MES may give it back after all.
+    return _enter(
+        order,
+        Stage.MANUFACTURING_APPROVED,
+        at,
+        claim=None,
+        work_order=_begun(order, begun=False),
+        cancel_request=replace(request, refused=None) if request else None,
+    )
+
+
+def _begun(order: Order, *, begun: bool) -> WorkOrderState | None:
+    return replace(order.work_order, begun=begun) if order.work_order else None
+
+
+def _sent_back(order: Order, event: e.SentBackToPricing, at: datetime) -> Order:
+    started = order.stage is Stage.MANUFACTURING_STARTED
+    order = _enter(
+        order,
+        Stage.PRICE_CALCULATED,
+        at,
+        claim=None,
+        work_order=None,
+        earlier_work_orders=_gone(order, at, event.reason),
+    )
+    order = _queue_price(order, event.version, automatic=False)
+    return _price(order, renegotiated=started or order.price.renegotiated)
 
 
 def _kept_claim(order: Order, operator: str | None, at: datetime) -> Claim | None:

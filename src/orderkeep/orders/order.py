@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
@@ -65,6 +65,16 @@ class Delivered(StrEnum):
 
 ARRIVED = frozenset({Delivered.CONFIRMED, Delivered.RECEIVED, Delivered.APPLIED})
 NOT_THERE = frozenset({Delivered.RECALLED, Delivered.REJECTED})
+STUCK = frozenset(
+    {
+        Delivered.REJECTED,
+        Delivered.UNCERTAIN,
+        Delivered.DIVERGED,
+        Delivered.DEAD,
+        Delivered.RECALLED,
+    },
+)
+"""Where a work order does not come further, or may not, without a person."""
 
 
 class Risk(StrEnum):
@@ -121,8 +131,12 @@ class Price:
     reasons: tuple[ManualReason, ...] = ()
     accepted: Money | None = None
     """What the client last agreed to."""
+    offered: Money | None = None
+    """The lowest price shown since then that needed no consent: where a rise is measured from."""
     consent_needed: bool = False
     """A new price is above what the client agreed to or saw by more than the policy allows."""
+    renegotiated: bool = False
+    """It could not be made as priced: whatever the next price is, the client has to agree."""
     automatic_repricings: int = 0
 
 
@@ -158,6 +172,8 @@ class WorkOrderState:
     since: datetime
     detail: str | None = None
     mes_id: str | None = None
+    begun: bool = False
+    """An operator has started this one; after rework the stage alone does not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,5 +246,21 @@ class Order:
     """1 is most urgent, 9 least."""
     diverged: str | None = None
     """What a foreign system last said that cannot be; None when nothing is open."""
+    settled: frozenset[str] = frozenset()
+    """What a person has looked at already: said again, it is no news."""
+    approved_at: datetime | None = None
+    """Since when it waits for an operator; handed back, it keeps its place in the queue."""
+    paused: timedelta = timedelta(0)
+    """How long the stage's clock has stood still for the client, in holds that are over."""
     origin: OrderNo | None = None
     """The order this one replaces."""
+
+
+def next_generation(order: Order) -> int:
+    """The number of the order's next work order: every reference is used once."""
+    return len(order.earlier_work_orders) + (order.work_order is not None) + 1
+
+
+def work_was_done(order: Order) -> bool:
+    """Whether anything was made for the order, so that cancelling it scraps something."""
+    return order.stage in MAKING or order.rework_no > 0

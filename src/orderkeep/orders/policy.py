@@ -40,5 +40,9 @@ class Policy:
     rework_limit: int = 3
     draft: timedelta = 7 * _DAY
     close_after: timedelta = 14 * _DAY
+    receipt: timedelta = _HOUR / 6
+    """How long an approved work order may take to reach the MES."""
+    return_answer: timedelta = _DAY
+    """How long a client may wait for the outcome of a return."""
     at_risk_share: Decimal = Decimal("0.8")
     """Of a stage's norm, or of the way to the promise."""

@@ -3,7 +3,18 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from orderkeep.orders.order import DRAFT, FINAL, Order, PriceState, Risk, Stage, return_is_open
+from orderkeep.orders.order import (
+    ARRIVED,
+    DRAFT,
+    FINAL,
+    MAKING,
+    STUCK,
+    Order,
+    PriceState,
+    Risk,
+    Stage,
+    return_is_open,
+)
 from orderkeep.orders.policy import Policy
 
 
@@ -28,21 +39,64 @@ _OWNERS = {
 }
 
 
+_ANSWERS = {
+    PriceState.NONE: "engine",
+    PriceState.QUEUED: "engine",
+    PriceState.RUNNING: "engine",
+    PriceState.READY: "seller",
+    PriceState.FAILED: "seller",
+    PriceState.MANUAL: "seller",
+    PriceState.EXPIRED: "seller",
+}
+_PRICING = frozenset({Stage.SUBMITTED, Stage.PRICE_CALCULATED})
+_TO_MAKE = frozenset({Stage.MANUFACTURING_APPROVED, Stage.MANUFACTURING_STARTED})
+
+
 def due(order: Order, policy: Policy) -> Due | None:
     """The next step owed; None when the order is at rest."""
-    if order.stage in FINAL:
-        return None
     if order.hold:
         return Due(order.hold.owner, order.hold.until)
-    owner = _OWNERS[order.stage]
-    if order.file_rejected or order.price.consent_needed:
-        owner = "client"
-    elif order.stage is Stage.SUBMITTED and order.price.state in {
-        PriceState.MANUAL,
-        PriceState.FAILED,
-    }:
-        owner = "seller"
-    return Due(owner, order.stage_since + policy.norms[order.stage])
+    if order.return_case and return_is_open(order):
+        return Due("support", order.return_case.since + policy.return_answer)
+    if order.stage in FINAL:
+        return None
+    return _receipt_due(order, policy) or Due(_owner(order), _norm_ends(order, policy))
+
+
+def _receipt_due(order: Order, policy: Policy) -> Due | None:
+    """Nobody can make what the MES does not have yet."""
+    work = order.work_order
+    if order.stage not in _TO_MAKE or work is None or work.delivered in ARRIVED:
+        return None
+    owner = "support" if work.delivered in STUCK else "engine"
+    return Due(owner, work.since + policy.receipt)
+
+
+def _owner(order: Order) -> str:
+    if order.cancel_request and order.stage in MAKING:
+        return "head"
+    if order.cancel_request and order.cancel_request.refused:
+        return "seller"
+    if order.stage not in _PRICING:
+        return _OWNERS[order.stage]
+    ready = order.price.state is PriceState.READY
+    if order.file_rejected or (ready and order.price.consent_needed):
+        return "client"
+    return _ANSWERS[order.price.state]
+
+
+def _norm_ends(order: Order, policy: Policy) -> datetime:
+    return clock_start(order) + policy.norms[order.stage]
+
+
+def clock_start(order: Order) -> datetime:
+    """When the stage's clock began, moved on by the time it stood still for the client.
+
+    Handed back, an order keeps its place among those that wait: it has waited that long.
+    """
+    waiting = order.stage is Stage.MANUFACTURING_APPROVED
+    begun = (order.approved_at if waiting else None) or order.stage_since
+    return begun + order.paused
 
 
 def timer(order: Order, policy: Policy) -> datetime | None:
@@ -53,7 +107,11 @@ def timer(order: Order, policy: Policy) -> datetime | None:
 
 def risk(order: Order, policy: Policy, now: datetime) -> Risk:
     """Whether the promise and the stage's norm hold at ``now``."""
-    if order.stage in FINAL or order.stage is Stage.SHIPPED or _clock_stopped(order):
+    if order.stage in FINAL or order.stage is Stage.SHIPPED:
+        return Risk.OK
+    if order.hold and order.hold.expired:
+        return Risk.LATE
+    if _clock_stopped(order):
         return Risk.OK
     return max(
         (step for at, step in _risk_steps(order, policy) if at <= now),
@@ -81,7 +139,7 @@ def _price_ends(order: Order) -> datetime | None:
 
 
 def _closes(order: Order, policy: Policy) -> datetime | None:
-    if order.stage is not Stage.SHIPPED or return_is_open(order):
+    if order.stage is not Stage.SHIPPED or return_is_open(order) or order.hold:
         return None
     return order.stage_since + policy.close_after
 
@@ -91,10 +149,10 @@ def _clock_stopped(order: Order) -> bool:
 
 
 def _risk_steps(order: Order, policy: Policy) -> list[tuple[datetime, Risk]]:
-    norm = policy.norms[order.stage]
+    norm, begun = policy.norms[order.stage], clock_start(order)
     steps = [
-        (order.stage_since + norm * float(policy.at_risk_share), Risk.AT_RISK),
-        (order.stage_since + norm, Risk.LATE),
+        (begun + norm * float(policy.at_risk_share), Risk.AT_RISK),
+        (begun + norm, Risk.LATE),
     ]
     if order.promise_at and order.submitted_at:
         way = order.promise_at - order.submitted_at

@@ -9,8 +9,11 @@ from orderkeep.kernel.ids import OrderNo, PartnerId
 from orderkeep.orders.order import (
     ARRIVED,
     FINAL,
+    MAKING,
+    STUCK,
     Order,
     Position,
+    PriceState,
     Stage,
     return_is_open,
 )
@@ -51,7 +54,7 @@ class BoardRow(msgspec.Struct, frozen=True):
     work_order_ref: str | None
     mes_state: str | None
     needs_person: str | None
-    """``price cancel diverged uncertain rejected dead file``: what a person has to decide."""
+    """``price cancel diverged uncertain rejected dead recalled file``: what a person decides."""
     is_open: bool
     is_claimable: bool
 
@@ -109,22 +112,17 @@ def is_claimable(order: Order) -> bool:
 
 def needs_person(order: Order) -> str | None:
     """Which decision waits for a person, the gravest first."""
+    if order.diverged:
+        return "diverged"  # Also after the end: a cancelled order that is being made is no rest.
     if order.stage in FINAL:
         return None
-    if order.diverged:
-        return "diverged"
-    if order.work_order and order.work_order.delivered in {
-        "uncertain",
-        "rejected",
-        "dead",
-        "diverged",
-    }:
+    if order.work_order and order.work_order.delivered in STUCK:
         return str(order.work_order.delivered)
-    if order.cancel_request and order.cancel_request.refused:
+    if order.cancel_request and (order.cancel_request.refused or order.stage in MAKING):
         return "cancel"
     if order.file_rejected:
         return "file"
-    if order.price.state in {"manual", "failed"}:
+    if order.price.state in {PriceState.MANUAL, PriceState.FAILED, PriceState.EXPIRED}:
         return "price"
     return None
 
