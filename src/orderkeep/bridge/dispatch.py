@@ -35,7 +35,7 @@ from orderkeep.orders.events import Actor, ActorKind, Cause
 from orderkeep.orders.evolve import rebuild
 from orderkeep.orders.lifecycle import TransitionRefused
 from orderkeep.orders.master import OrderMaster
-from orderkeep.orders.order import FINAL, Delivered, Order, Position, Stage
+from orderkeep.orders.order import ARRIVED, FINAL, Delivered, Order, Position, Stage
 
 BEFORE_INTENT = failpoint("bridge.before_intent", "the work order is pending")
 AFTER_INTENT = failpoint("bridge.after_intent", "the intent to send is on disk, nothing was sent")
@@ -261,6 +261,9 @@ class Bridge:
         current = is_current(order, row.reference)
         if current and order.hold and not order.cancel_request and order.stage not in FINAL:
             work.deliveries.change(row, next_at=now + self._settings.pause)
+        elif (known := known_state(order, row.reference)) in ARRIVED:
+            # Its own word came while we were about to repeat it: there is nothing to send.
+            work.deliveries.change(row, state=known, next_at=now + self._settings.pause)
         elif row.state is Delivered.PENDING:
             work.deliveries.change(row, state=Delivered.RECALLED, since=now, next_at=None)
             if current:
@@ -435,11 +438,13 @@ class Bridge:
             columns["last_sent_at"] = now  # Whatever carried it is surely over by now.
 
         def settle(work: BridgeWork) -> None:
-            work.deliveries.change(
-                row, state=state, since=now, detail=detail, holder=None, next_at=next_at, **columns
-            )
             command = self._change(row.reference, state, detail, columns.get("mes_id"))
-            self._tell(work, row.order_no, command)
+            order = self._tell(work, row.order_no, command).order
+            # The MES's own word may have overtaken this outcome: the order knows better then.
+            known = known_state(order, row.reference) or state
+            work.deliveries.change(
+                row, state=known, since=now, detail=detail, holder=None, next_at=next_at, **columns
+            )
 
         await self._store.write(settle)
 
@@ -468,6 +473,12 @@ class Bridge:
 def is_current(order: Order, reference: str) -> bool:
     """Whether a reference is that of the order's present work order."""
     return order.work_order is not None and order.work_order.reference == reference
+
+
+def known_state(order: Order, reference: str) -> Delivered | None:
+    """How far the order knows a work order to have come, if that is its present one."""
+    work = order.work_order
+    return work.delivered if work and work.reference == reference else None
 
 
 def work_order_of(order: Order, reference: WorkOrderRef) -> WorkOrder:
