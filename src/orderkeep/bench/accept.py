@@ -5,6 +5,7 @@ machine changes from minute to minute, a ratio taken inside the same minute does
 """
 
 import asyncio
+import gc
 import hashlib
 import tempfile
 from collections import defaultdict
@@ -102,6 +103,7 @@ async def _measure(
     samples: defaultdict[tuple[str, int], list[Sample]] = defaultdict(list)
     async with AsyncExitStack() as stack:
         requests = {name: await _open(stack, way, place / name) for name, way in ways.items()}
+        gc.freeze()  # as a server does once it has started
         for _ in range(rounds):
             disk.append(fdatasync(place, seconds))
             for number in clients:

@@ -6,25 +6,30 @@ from pathlib import Path
 
 from orderkeep.adapters.sql.connections import Link, open_link
 
-EVERY_S = 1.0
-LARGE_WAL_BYTES = 64 * 1024 * 1024
-"""From here on the writer itself closes the gap between two batches, so that the log is reused."""
+EVERY_S = 0.25
+LONG_LOG_BYTES = 16 * 1024 * 1024
+"""A log of this length is to be written again from its start: syncing a growing file is slow."""
 
-SHRINK_WAL_BYTES = 4 * LARGE_WAL_BYTES
-"""A log of this size is given back to the disk when nothing is being written."""
+SHRINK_WAL_BYTES = 256 * 1024 * 1024
+"""A log file of this size is given back to the disk when nothing is being written."""
 
 _TRUNCATE_PATIENCE_MS = 50
+_PAGE_BYTES = 4096
 
 
 class Checkpoints:
-    """A thread that checkpoints each second without making a commit wait."""
+    """A thread that checkpoints a few times a second without making a commit wait.
+
+    The log starts again only when it has been moved to its very end, and under load there is
+    always a commit more; so the writer moves the last few pages itself, when ``nearly_done``.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._wal = Path(f"{path}-wal")
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="store-checkpoints", daemon=True)
-        self._last_size = 0
+        self.nearly_done = False
 
     def start(self) -> None:
         self._thread.start()
@@ -50,13 +55,15 @@ class Checkpoints:
 
     def _tick(self, link: Link) -> None:
         try:
-            checkpoint(link.raw, "PASSIVE")
+            if checkpoint(link.raw, "PASSIVE") > LONG_LOG_BYTES:
+                self.nearly_done = True
             if self.wal_bytes() > SHRINK_WAL_BYTES:
                 checkpoint(link.raw, "TRUNCATE")
         except sqlite3.OperationalError:
             return  # a reader or the disk is in the way; a second later is as good
 
 
-def checkpoint(raw: sqlite3.Connection, mode: str) -> None:
-    """Move what is committed into the database file."""
-    raw.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+def checkpoint(raw: sqlite3.Connection, mode: str) -> int:
+    """Move what is committed into the database file; returns the length of the log in bytes."""
+    _, pages, _ = raw.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+    return int(pages) * _PAGE_BYTES

@@ -8,7 +8,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from orderkeep.adapters.sql.checkpoints import LARGE_WAL_BYTES, Checkpoints, checkpoint
+from orderkeep.adapters.sql.checkpoints import Checkpoints, checkpoint
 from orderkeep.adapters.sql.connections import Link, database_path, facts, open_link
 from orderkeep.adapters.sql.hot_sqlite.accept import AcceptBatch, SqlAcceptLane
 from orderkeep.adapters.sql.hot_sqlite.claim import ClaimBatch, SqlClaimLane
@@ -150,10 +150,8 @@ class SqliteStore:
         self._lanes[id(lane)] = self._writer.add_lane(lane, share)
 
     def _keep_log_short(self) -> None:
-        # Under load the checkpoint thread never sees the end of the log, and only a log that has
-        # been moved to its end is written again from the start.
-        every = 256
-        if self._writer.batches % every == 0 and self._checkpoints.wal_bytes() > LARGE_WAL_BYTES:
+        if self._checkpoints.nearly_done:
+            self._checkpoints.nearly_done = False
             checkpoint(self._writer.link.raw, "PASSIVE")
 
 
