@@ -22,7 +22,8 @@ export const board = {
   counts: () => call<wire.Counts>("GET", `${BASE}/board/counts`),
   takeNext: () => call<wire.TakeNext>("POST", `${BASE}/board/take-next`, {}),
   streamPath: `${BASE}/board/stream`,
-  operators: () => call<wire.OperatorLoad[]>("GET", `${BASE}/operators`),
+  operators: async () =>
+    itemsOf(await call<wire.OperatorLoad[] | { items: wire.OperatorLoad[] }>("GET", `${BASE}/operators`)),
   approvals: (after?: string | null) =>
     call<wire.Page<wire.ApprovalItem>>("GET", `${BASE}/approvals${query({ after })}`),
   search: (q: string, options?: CallOptions) =>

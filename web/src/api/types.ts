@@ -146,6 +146,7 @@ export interface ApprovalItem extends Row {
   customer?: { name?: string | null } | null
   previous_total?: Money | null
   cancel_request?: CancelRequest | null
+  consent_needed?: boolean
 }
 
 export interface ModelFile {
@@ -251,6 +252,7 @@ export interface Customer {
   name?: string | null
   email?: string | null
   phone?: string | null
+  masked?: boolean
 }
 
 export interface JourneyStep {
@@ -305,7 +307,14 @@ export interface ActionAnswer {
 export interface TakeNext {
   order_no: string | null
   row?: Row
-  why?: string
+  why?: RankReason[] | string
+}
+
+/** Why an order is next: a code with its number, worded here. */
+export interface RankReason {
+  code: string
+  days?: number | null
+  priority?: number | null
 }
 
 export interface Hit {
@@ -318,7 +327,7 @@ export interface Hit {
 export interface OperatorLoad {
   login: string
   name: string
-  in_work: number
+  in_work: number | Count
 }
 
 export interface UploadedFile {
@@ -341,7 +350,7 @@ export interface Submission {
   client_ref?: string
   items: SubmissionItem[]
   customer: { name: string; email?: string; phone?: string }
-  delivery_address?: { text: string }
+  delivery_address?: string
   promise_by?: Instant
   note?: string
 }
@@ -367,6 +376,7 @@ export interface Person {
   role: Role
   locale?: Locale
   active?: boolean
+  disabled_at?: Instant | null
 }
 
 export interface PartnerKey {

@@ -73,8 +73,8 @@ export const SPECS: Record<string, Spec> = {
   "return-resolve": { icon: "i-lucide-scale", fields: [{ name: "outcome", kind: "outcome", label: "ask.outcome", preset: "repair" }] },
   "close": { icon: "i-lucide-circle-check", fields: [{ name: "why", kind: "text", label: "ask.why" }] },
   "replace-file": { icon: "i-lucide-file-up", fields: [{ name: "position", kind: "position", label: "ask.position", preset: 1 }, { name: "file_id", kind: "file", label: "ask.file" }] },
-  "settle": { icon: "i-lucide-scale", fields: [{ name: "decision", kind: "settle", label: "ask.decision", preset: "accept" }, { name: "note", kind: "text", label: "ask.note" }] },
-  "delivery-decide": { icon: "i-lucide-scale", fields: [{ name: "decision", kind: "delivery", label: "ask.decision", preset: "there" }, { name: "mes_id", kind: "text", label: "ask.mesId", optional: true }, { name: "note", kind: "text", label: "ask.note" }] },
+  "settle": { icon: "i-lucide-scale", fields: [{ name: "decision", kind: "settle", label: "ask.decision", preset: "accept" }, { name: "note", kind: "text", label: "ask.note", optional: true }] },
+  "delivery-decide": { icon: "i-lucide-scale", fields: [{ name: "decision", kind: "delivery", label: "ask.decision", preset: "there" }, { name: "mes_id", kind: "text", label: "ask.mesId", optional: true }, { name: "note", kind: "text", label: "ask.note", optional: true }] },
   "claim": { icon: "i-lucide-hand", fields: [] },
   "release": { icon: "i-lucide-undo-2", fields: [reason] },
   "start": { icon: "i-lucide-play", fields: [] },
@@ -165,9 +165,9 @@ export function useActing() {
     toasts.add({ title: said, icon: answer.pending ? "i-lucide-hourglass" : "i-lucide-check", duration: 4_000 })
   }
 
-  function offerUndo(title: string, target: Target): void {
+  function offerUndo(title: string, target: Target, description?: string): void {
     toasts.add({
-      title, icon: "i-lucide-hand", duration: UNDO_MS,
+      title, ...(description ? { description } : {}), icon: "i-lucide-hand", duration: UNDO_MS,
       actions: [{ label: t("common.undo"), color: "neutral", variant: "outline", onClick: () => void send(target, "release", { reason: "undo" }) }],
     })
   }

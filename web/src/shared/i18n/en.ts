@@ -52,21 +52,21 @@ const en: Messages = {
   priceState: { none: "none", queued: "waiting to be priced", running: "being priced", ready: "ready", failed: "pricing failed", manual: "to be entered", expired: "expired" },
   delivery: {
     pending: "Waits to be sent", sending: "Being sent", confirmed: "Sent and confirmed", received: "Received", applied: "Taken on", rejected: "Refused",
-    uncertain: "Unclear", diverged: "Differs", dead: "Stopped", recalled: "Recalled", queued: "Queued", running: "Running", done: "Done", sent: "Sent", failed: "Failed", stored: "Stored", none: "Not sent",
+    uncertain: "Unclear", diverged: "Differs", dead: "Stopped", recalled: "Recalled", queued: "Queued", running: "Running", done: "Done", sent: "Sent", failed: "Failed", stored: "Stored", kept: "Kept", handled: "Handled", tried: "Trying: attempt {n}", none: "Not sent",
   },
   owner: { engine: "pricing", seller: "the seller", client: "the client", operator: "an operator", head: "the head of operators", support: "support", carrier: "the carrier", bridge: "the bridge to the MES", watch: "the watch", mes: "the workshop (MES)" },
   channel: { api: "API", shop: "Shop", office: "By hand", crm: "CRM", queue: "Queue", hand: "By hand", door: "API", b2b: "Partners" },
   due: {
     title: "Next step", rest: "The order is finished, nothing is owed", by: "by {at}", was: "was due {at}",
     what: {
-      INITIATED: "finish the draft", FILE_UPLOADED: "submit the draft", SUBMITTED: "work out the price", PRICE_CALCULATED: "approve the price", MANUFACTURING_APPROVED: "take it and start",
-      MANUFACTURING_STARTED: "finish making it", MANUFACTURING_COMPLETED: "pack it", PACKAGING: "ship it", SHIPPED: "deliver it", CLOSED: "", CANCELLED: "",
+      complete: "finish the draft", submit: "submit the draft", price: "work out the price", approve: "approve the price", start: "take it and start", done: "finish making it",
+      pack: "pack it", ship: "ship it", close: "deliver and close it", lift: "answer and lift the hold", "replace-file": "send another file", "accept-price": "agree to the price",
     },
   },
   board: {
     title: "Orders", views: "View", table: "Board", work: "My work", filters: "Filters", clear: "Clear", q: "Number, client, metal…", empty: "No orders match these filters",
     emptyAll: "No orders yet", emptyHint: "Remove a filter, or wait: new orders appear by themselves.", fresh: "{n} new | {n} new", end: "These are all orders",
-    loadingMore: "Loading the next…", moreFailed: "The next could not be loaded", takeNext: "Take next", nothingFree: "No order is free", took: "{no}: taken. {why}",
+    loadingMore: "Loading the next…", moreFailed: "The next could not be loaded", takeNext: "Take next", nothingFree: "No order is free", took: "{no}: yours",
     readOnly: "The board is read-only: your MES runs the work", savedViews: "My views", saveView: "Save view", viewName: "Name of the view", dropView: "Delete view “{name}”", viewSaved: "View “{name}” saved",
     left: "No longer matches the filters", loaded: "{n} loaded", grid: "Orders on the board", sort: "Order by", sorts: { rank: "By rank", due: "By deadline", changed: "By change" },
     column: { order: "Order", stage: "Status", urgency: "Deadline", what: "Piece", claim: "Holder", price: "Total", promise: "Promised", notes: "Marks", channel: "From" },
@@ -74,6 +74,7 @@ const en: Messages = {
     claimed: { mine: "Mine", free: "Free" },
     presets: { open: "All open", claimable: "Ready to take", mine: "Mine", late: "Late", at_risk: "At risk", held: "On hold", needs_person: "Needs a decision" },
     held: "On hold: {reason}", heldUntil: "On hold until {at}: {reason}", claimLeft: "{span} left", claimNoEnd: "in work", you: "you", priority: "Priority {n}",
+    why: { urgent: "urgent", late: "late", at_risk: "may be late", due_soon: "its stage is due soon", promised_soon: "promised in {n} d", waiting: "waiting for {n} d" }, whyNow: "Why this one: {why}",
     actions: "Actions for order {no}", selected: "{no} selected",
   },
   work: {
@@ -115,7 +116,11 @@ const en: Messages = {
   },
   price: {
     title: "Price", position: "Position {n}", unit: "each", total: "Total", book: "Price book {version}", mass: "Mass", volume: "Volume", accepted: "The client agreed to {total}", line: "Line", inputs: "Made of", amount: "Amount", noLines: "No breakdown: entered by a person or from the catalogue",
-    code: { metal: "Metal", material: "Material", casting: "Casting", work: "Work", labour: "Work", base: "Set-up", setup: "Set-up", finishing: "Finishing", polishing: "Polishing", engraving: "Engraving", margin: "Margin", minimum: "Up to the minimum", discount: "Discount", catalogue: "Catalogue", sku: "Ready-made piece", printing: "Printing", wax: "Wax pattern", support: "Supports", rounding: "Rounding", loss: "Metal loss", quantity: "Quantity", piece: "Per piece", order: "Per order", tax: "Tax" },
+    input: { mass_g: "mass, g", rate_per_g: "rate per g", fee: "rate", share: "share", resin_ml: "resin, ml", per_ml: "per ml", minutes: "minutes", area_mm2: "area, mm²", per_piece: "per piece", pieces_off: "pieces off", minimum: "smallest sum", rate: "rate", net: "before VAT", sku: "article", price: "price" },
+    code: {
+      metal: "Metal", metal_lost_in_casting: "Lost in casting", metal_lost_in_finishing: "Lost in finishing", refining: "Refining of sprues", resin: "Wax pattern", flask: "Flask", print: "Printing", finishing: "Finishing", setup: "Set-up", engraving: "Engraving",
+      metal_margin: "Margin on metal", overhead: "Overhead", margin: "Margin on work", quantity_break: "Quantity discount", minimum_order: "Up to the smallest order", vat: "VAT", catalogue: "From the catalogue", rounding: "Rounding",
+    },
   },
   order: {
     title: "Order", since: "since {at}", promised: "Promised", asked: "The client asked for {at}", holder: "Held by", nobody: "Nobody has taken it", next: "Next step", actions: "Actions", moreActions: "Other actions", noActions: "There is nothing for your role to do now",
@@ -131,11 +136,11 @@ const en: Messages = {
   },
   journey: { title: "The order's journey", spent: "{span}", norm: "norm {span}", over: "{span} over the norm", marks: { hold: "hold", rework: "rework", reprice: "priced again" }, state: { done: "passed", current: "now", ahead: "ahead", skipped: "skipped" } },
   feed: {
-    title: "Feed", level: "Level", levels: { all: "All", business: "Business", integration: "Exchange", technical: "Technical" }, failedOnly: "Failures only", empty: "Nothing has happened here", emptyFailed: "There were no failures", older: "Show earlier", gap: "{span} of silence",
+    title: "Feed", level: "Level", levels: { business: "Business", integration: "And exchange", technical: "All" }, failedOnly: "Failures only", empty: "Nothing has happened here", emptyFailed: "There were no failures", older: "Show earlier", gap: "{span} of silence",
     details: "Details", by: "{who}", trace: "Trace", source: "System", seq: "Event {n}", permalink: "Link to this event",
   },
   hops: { title: "Messages between systems", empty: "No messages yet", waiting: "waiting", what: "What", proof: "Proof", when: "When", table: "The same messages as a list",
-    place: { door: "Door", submission: "Door", intake: "Door", office: "Office", orders: "Orders", outbox: "Outbox", relay: "Relay", transport: "Transport", inbox: "Inbox", quoting: "Pricing", quoter: "Pricing", price: "Pricing", bridge: "Bridge", mes: "MES", MES: "MES", floor: "Workshop", crm: "CRM", partner: "Partner", customer: "Client", "price job": "Pricing", "work order": "Work order" } },
+    place: { order: "Order", shop: "Shop", api: "API", door: "Door", submission: "Door", intake: "Door", office: "Office", orders: "Orders", outbox: "Outbox", relay: "Relay", transport: "Transport", inbox: "Inbox", quoting: "Pricing", quoter: "Pricing", price: "Pricing", bridge: "Bridge", mes: "MES", MES: "MES", floor: "Workshop", crm: "CRM", partner: "Partner", customer: "Client", "price job": "Pricing", "work order": "Work order" }, kind: { submission: "Submission", price: "Price question", work_order: "Work order", priced: "Price", "order.approved": "Approved", "order.submitted": "Submission" } },
   files: { title: "Files and positions", position: "Position {n}", quantity: "{n} pcs", material: "Material", engraving: "Engraving", sku: "Ready-made piece", size: "Size", checksum: "Checksum", rejected: "File rejected: {why}", none: "The order has no files" },
   times: { title: "Times", stage: "Stage", entered: "Entered", left: "Left", spent: "Took", norm: "Norm", created: "Created", submitted: "Accepted", promised: "Promised", asked: "Asked for", changed: "Changes of the promise are in the feed" },
   related: { title: "Related", workOrders: "Work orders", current: "current", earlier: "earlier", origin: "Replaces order", replacement: "Replaced by order", returnCase: "Return", shipment: "Shipment", none: "Nothing is related to it", mesId: "in the MES: {id}",
@@ -159,6 +164,7 @@ const en: Messages = {
     risk: { changed: "{risk}" },
     note: { added: "Note: {text}" },
   },
+  reasons: { undo: "changed their mind", released: "given back", expired: "it ran out", started: "work has started", taken: "another took it" },
   riskSaid: { ok: "On time again", at_risk: "May not make the date", late: "The date is missed" },
   submit: {
     title: "New order", lead: "Models from files, or ready-made pieces from the catalogue", drop: "Drop model files here", dropHint: "or choose them on your computer: STL, OBJ, 3MF, STEP", choose: "Choose files", positions: "Positions", noPositions: "Add a model file or a ready-made piece", addSku: "Ready-made piece",

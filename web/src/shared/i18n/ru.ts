@@ -50,21 +50,21 @@ const ru = {
   priceState: { none: "нет", queued: "в очереди на расчёт", running: "считается", ready: "готова", failed: "расчёт не удался", manual: "нужна вручную", expired: "истекла" },
   delivery: {
     pending: "Ждёт отправки", sending: "Отправляется", confirmed: "Отправлен, подтверждён", received: "Получен", applied: "Принят в работу", rejected: "Отказано",
-    uncertain: "Неясно", diverged: "Расхождение", dead: "Остановлен", recalled: "Отозван", queued: "В очереди", running: "Выполняется", done: "Сделано", sent: "Отправлен", failed: "Не удалось", stored: "Сохранён", none: "Не отправлялся",
+    uncertain: "Неясно", diverged: "Расхождение", dead: "Остановлен", recalled: "Отозван", queued: "В очереди", running: "Выполняется", done: "Сделано", sent: "Отправлен", failed: "Не удалось", stored: "Сохранён", kept: "Сохранён", handled: "Обработан", tried: "Пробуем: {n}-я попытка", none: "Не отправлялся",
   },
   owner: { engine: "расчёт цены", seller: "продавец", client: "клиент", operator: "оператор", head: "старший оператор", support: "поддержка", carrier: "перевозчик", bridge: "мост к MES", watch: "наблюдение", mes: "мастерская (MES)" },
   channel: { api: "API", shop: "Магазин", office: "Вручную", crm: "CRM", queue: "Очередь", hand: "Вручную", door: "API", b2b: "Партнёры" },
   due: {
     title: "Следующий шаг", rest: "Заказ завершён, ничего не ждём", by: "до {at}", was: "ждали к {at}",
     what: {
-      INITIATED: "дописать черновик", FILE_UPLOADED: "отправить черновик", SUBMITTED: "рассчитать цену", PRICE_CALCULATED: "согласовать цену", MANUFACTURING_APPROVED: "взять и начать работу",
-      MANUFACTURING_STARTED: "закончить изготовление", MANUFACTURING_COMPLETED: "упаковать", PACKAGING: "отгрузить", SHIPPED: "доставить", CLOSED: "", CANCELLED: "",
+      complete: "дописать черновик", submit: "отправить черновик", price: "рассчитать цену", approve: "согласовать цену", start: "взять и начать работу", done: "закончить изготовление",
+      pack: "упаковать", ship: "отгрузить", close: "доставить и закрыть", lift: "ответить и снять удержание", "replace-file": "прислать другой файл", "accept-price": "согласиться с ценой",
     },
   },
   board: {
     title: "Заказы", views: "Вид", table: "Доска", work: "Моя работа", filters: "Фильтры", clear: "Сбросить", q: "Номер, клиент, металл…", empty: "По этим условиям заказов нет",
     emptyAll: "Заказов пока нет", emptyHint: "Снимите часть условий или подождите: новые заказы появятся сами.", fresh: "{n} новый | {n} новых | {n} новых", end: "Это все заказы",
-    loadingMore: "Загружаем следующие…", moreFailed: "Следующие не загрузились", takeNext: "Взять следующий", nothingFree: "Свободных заказов нет", took: "{no}: взят. {why}",
+    loadingMore: "Загружаем следующие…", moreFailed: "Следующие не загрузились", takeNext: "Взять следующий", nothingFree: "Свободных заказов нет", took: "{no}: вы взяли",
     readOnly: "Доска только для чтения: работой управляет ваша MES", savedViews: "Мои виды", saveView: "Сохранить вид", viewName: "Название вида", dropView: "Удалить вид «{name}»", viewSaved: "Вид «{name}» сохранён",
     left: "Уже не подходит под условия", loaded: "Загружено {n}", grid: "Заказы на доске", sort: "Порядок", sorts: { rank: "По очерёдности", due: "По сроку", changed: "По изменениям" },
     column: { order: "Заказ", stage: "Статус", urgency: "Срок", what: "Изделие", claim: "Исполнитель", price: "Сумма", promise: "Обещано", notes: "Отметки", channel: "Откуда" },
@@ -72,6 +72,7 @@ const ru = {
     claimed: { mine: "Мои", free: "Свободные" },
     presets: { open: "Все открытые", claimable: "Можно брать", mine: "Мои", late: "Просрочены", at_risk: "Рискуют", held: "На удержании", needs_person: "Ждут решения" },
     held: "Удержание: {reason}", heldUntil: "Удержание до {at}: {reason}", claimLeft: "ещё {span}", claimNoEnd: "в работе", you: "вы", priority: "Приоритет {n}",
+    why: { urgent: "срочный", late: "просрочен", at_risk: "рискует опоздать", due_soon: "срок этапа близко", promised_soon: "обещан через {n} дн.", waiting: "ждёт {n} дн." }, whyNow: "Почему он: {why}",
     actions: "Действия с заказом {no}", selected: "Выбран {no}",
   },
   work: {
@@ -113,7 +114,11 @@ const ru = {
   },
   price: {
     title: "Цена", position: "Позиция {n}", unit: "за штуку", total: "Итого", book: "Прайс {version}", mass: "Масса", volume: "Объём", accepted: "Клиент согласился на {total}", line: "Строка", inputs: "Из чего", amount: "Сумма", noLines: "Без разбивки: цена введена человеком или из каталога",
-    code: { metal: "Металл", material: "Материал", casting: "Литьё", work: "Работа", labour: "Работа", base: "Подготовка", setup: "Подготовка", finishing: "Отделка", polishing: "Полировка", engraving: "Гравировка", margin: "Наценка", minimum: "До минимальной суммы", discount: "Скидка", catalogue: "Каталог", sku: "Готовое изделие", printing: "Печать", wax: "Восковая модель", support: "Поддержки", rounding: "Округление", loss: "Потери металла", quantity: "Тираж", piece: "За изделие", order: "За заказ", tax: "Налог" },
+    input: { mass_g: "масса, г", rate_per_g: "цена за г", fee: "ставка", share: "доля", resin_ml: "смола, мл", per_ml: "за мл", minutes: "минут", area_mm2: "площадь, мм²", per_piece: "за штуку", pieces_off: "скидка, шт.", minimum: "наименьшая сумма", rate: "ставка", net: "без НДС", sku: "артикул", price: "цена" },
+    code: {
+      metal: "Металл", metal_lost_in_casting: "Угар при литье", metal_lost_in_finishing: "Потери при отделке", refining: "Аффинаж литников", resin: "Восковая модель", flask: "Опока", print: "Печать", finishing: "Отделка", setup: "Подготовка", engraving: "Гравировка",
+      metal_margin: "Наценка на металл", overhead: "Накладные", margin: "Наценка на работу", quantity_break: "Скидка за тираж", minimum_order: "До наименьшей суммы", vat: "НДС", catalogue: "Из каталога", rounding: "Округление",
+    },
   },
   order: {
     title: "Заказ", since: "с {at}", promised: "Обещано", asked: "Клиент просил к {at}", holder: "У кого", nobody: "Никто не взял", next: "Следующий шаг", actions: "Действия", moreActions: "Другие действия", noActions: "Сейчас для вашей роли действий нет",
@@ -129,11 +134,11 @@ const ru = {
   },
   journey: { title: "Путь заказа", spent: "{span}", norm: "норма {span}", over: "дольше нормы на {span}", marks: { hold: "удержание", rework: "переделка", reprice: "пересчёт цены" }, state: { done: "пройден", current: "сейчас", ahead: "впереди", skipped: "пропущен" } },
   feed: {
-    title: "Лента", level: "Уровень", levels: { all: "Всё", business: "Главное", integration: "Обмен", technical: "Техника" }, failedOnly: "Только сбои", empty: "Здесь ничего не происходило", emptyFailed: "Сбоев не было", older: "Показать раньше", gap: "Тишина {span}",
+    title: "Лента", level: "Уровень", levels: { business: "Главное", integration: "И обмен", technical: "Всё" }, failedOnly: "Только сбои", empty: "Здесь ничего не происходило", emptyFailed: "Сбоев не было", older: "Показать раньше", gap: "Тишина {span}",
     details: "Подробности", by: "{who}", trace: "След", source: "Система", seq: "Событие {n}", permalink: "Ссылка на событие",
   },
   hops: { title: "Сообщения между системами", empty: "Сообщений ещё не было", waiting: "ждём", what: "Что", proof: "Доказательство", when: "Когда", table: "Те же сообщения списком",
-    place: { door: "Приём", submission: "Приём", intake: "Приём", office: "Офис", orders: "Заказы", outbox: "Исходящие", relay: "Отправка", transport: "Транспорт", inbox: "Входящие", quoting: "Расчёт цены", quoter: "Расчёт цены", price: "Расчёт цены", bridge: "Мост", mes: "MES", MES: "MES", floor: "Мастерская", crm: "CRM", partner: "Партнёр", customer: "Клиент", "price job": "Расчёт цены", "work order": "Наряд" } },
+    place: { order: "Заказ", shop: "Магазин", api: "API", door: "Приём", submission: "Приём", intake: "Приём", office: "Офис", orders: "Заказы", outbox: "Исходящие", relay: "Отправка", transport: "Транспорт", inbox: "Входящие", quoting: "Расчёт цены", quoter: "Расчёт цены", price: "Расчёт цены", bridge: "Мост", mes: "MES", MES: "MES", floor: "Мастерская", crm: "CRM", partner: "Партнёр", customer: "Клиент", "price job": "Расчёт цены", "work order": "Наряд" }, kind: { submission: "Заявка", price: "Вопрос о цене", work_order: "Наряд", priced: "Цена", "order.approved": "Одобрен", "order.submitted": "Заявка" } },
   files: { title: "Файлы и позиции", position: "Позиция {n}", quantity: "{n} шт.", material: "Материал", engraving: "Гравировка", sku: "Готовое изделие", size: "Размер", checksum: "Контрольная сумма", rejected: "Файл не годится: {why}", none: "В заказе нет файлов" },
   times: { title: "Сроки", stage: "Этап", entered: "Начат", left: "Закончен", spent: "Занял", norm: "Норма", created: "Создан", submitted: "Принят", promised: "Обещан", asked: "Просили к", changed: "Изменения обещания — в ленте" },
   related: { title: "Связанные", workOrders: "Наряды", current: "действующий", earlier: "прежний", origin: "Заменяет заказ", replacement: "Заменён заказом", returnCase: "Возврат", shipment: "Отправление", none: "Связанных записей нет", mesId: "в MES: {id}",
@@ -157,6 +162,7 @@ const ru = {
     risk: { changed: "{risk}" },
     note: { added: "Заметка: {text}" },
   },
+  reasons: { undo: "передумал", released: "возвращён", expired: "срок вышел", started: "работа начата", taken: "взял другой" },
   riskSaid: { ok: "Снова успеваем к обещанному сроку", at_risk: "Есть риск не успеть к сроку", late: "Срок нарушен" },
   submit: {
     title: "Новый заказ", lead: "Модели из файлов или готовые изделия из каталога", drop: "Перетащите файлы моделей сюда", dropHint: "или выберите на компьютере: STL, OBJ, 3MF, STEP", choose: "Выбрать файлы", positions: "Позиции", noPositions: "Добавьте файл модели или готовое изделие", addSku: "Готовое изделие",
