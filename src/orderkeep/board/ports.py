@@ -117,13 +117,15 @@ class BoardStore(Protocol):
 
     def submitted(self, no: OrderNo) -> Submitted: ...
 
-    def hops(self, no: OrderNo, references: Sequence[str], carried: Sequence[str]) -> Sequence[Hop]:
+    def hops(
+        self, no: OrderNo, references: Sequence[str], instants: Sequence[datetime]
+    ) -> Sequence[Hop]:
         """What is proven of an order's way, in time.
 
         Args:
             no: the order.
             references: of its work orders.
-            carried: ids of envelopes that its events name as their cause.
+            instants: of its events, near which its envelopes were saved.
         """
         ...
 

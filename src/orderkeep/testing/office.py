@@ -29,6 +29,7 @@ from orderkeep.http.office.parts import Catalogue, OfficeSettings
 from orderkeep.http.serve import Served, listen, serve
 from orderkeep.intake.accept import Intake
 from orderkeep.intake.checks import Catalogue as Checked
+from orderkeep.intake.drafts import Drafts
 from orderkeep.kernel.bells import Bells
 from orderkeep.kernel.ids import Ids, OrderNo
 from orderkeep.kernel.money import Money
@@ -102,11 +103,13 @@ class TestOffice:
     steps: Sequence[Any]
     desks: AsyncExitStack
     people: dict[str, str] = field(default_factory=dict)
+    one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def settle(self) -> None:
         """Carry and handle everything that waits."""
-        while sum([await step() for step in self.steps]):
-            continue
+        async with self.one_at_a_time:
+            while sum([await step() for step in self.steps]):
+                continue
 
     async def add_person(self, login: str, role: Role) -> None:
         """Somebody who can sign in with ``PASSWORD``."""
@@ -265,6 +268,7 @@ async def _build(folder: Path, stack: AsyncExitStack, settings: OfficeSettings) 
         floor=workshop,
         decisions=bridge,
         intake=intake,
+        drafts=Drafts(store, master, lambda: checked, lambda _, now: now + policy.lead_time, clock),
         files=Files(store, LocalFiles(folder / "files"), clock, ids),
         catalogue=lambda: Catalogue("example-1", "example"),
     )

@@ -32,8 +32,11 @@ CAP = 1000
 NEWEST = 20_000
 """Orders that a search for a client or a file looks through."""
 
-_LOOKED_AT = 2000
-"""Unsent or unhandled envelopes looked at for one order's page."""
+_LOOKED_AT = 4000
+"""Envelopes looked at around one event of an order."""
+
+_COMMIT_WAIT = 500_000
+"""Microseconds by which envelopes may be out of order."""
 
 _VERSION = "SELECT max(position) FROM events"
 _STAGES = "SELECT name, value FROM counters WHERE name LIKE 'stage:%'"
@@ -52,17 +55,14 @@ _DELIVERY = (
     "SELECT destination, reference, state, since, mes_id FROM deliveries"
     " WHERE reference = ? AND destination IN ('mes', 'floor', 'crm')"
 )
-_UNSENT = (
-    "SELECT at, kind, id FROM (SELECT at, kind, id, order_key FROM outbox"
-    " INDEXED BY ix_outbox_unsent WHERE sent_at IS NULL ORDER BY row LIMIT ?) WHERE order_key = ?"
+_LAST_ENVELOPE = "SELECT max(row) FROM outbox"
+_ENVELOPE_AT = "SELECT row, at FROM outbox WHERE row >= ? ORDER BY row LIMIT 1"
+_ENVELOPES = (
+    "SELECT row, at, kind, id, sent_at FROM outbox"
+    " WHERE row >= ? AND row < ? AND at <= ? AND order_key = ?"
 )
-_UNHANDLED = (
-    "SELECT received_at, kind, message_id, consumer, attempts FROM"
-    " (SELECT * FROM inbox INDEXED BY ix_inbox_due WHERE consumer = ? AND handled_at IS NULL"
-    " AND dead_at IS NULL ORDER BY row LIMIT ?) WHERE order_key = ?"
-)
-_CARRIED = (
-    "SELECT at, received_at, handled_at, dead_at, kind, consumer FROM inbox"
+_RECEIVED = (
+    "SELECT received_at, handled_at, dead_at, attempts FROM inbox"
     " WHERE consumer = ? AND message_id = ?"
 )
 _FLOOR = (
@@ -188,37 +188,59 @@ class SqlBoard:
         told = address if isinstance(address, str) or address is None else _one_line(address)
         return Submitted({k: str(v) for k, v in body.customer.items()}, told, body.note)
 
-    def hops(self, no: OrderNo, references: Sequence[str], carried: Sequence[str]) -> Sequence[Hop]:
+    def hops(
+        self, no: OrderNo, references: Sequence[str], instants: Sequence[datetime]
+    ) -> Sequence[Hop]:
         found = [
-            *self._carried(carried),
-            *self._waiting(no),
+            *self._announced(no, instants),
             *self._priced(no),
             *self._delivered(references),
             *self._at_the_floor(no),
         ]
         return sorted(found, key=attrgetter("at"))
 
-    def _carried(self, ids: Sequence[str]) -> Iterator[Hop]:
-        for id_ in ids:
-            for consumer in _CONSUMERS:
-                for at, received, handled, dead, kind, to in self._raw.execute(
-                    _CARRIED, (consumer, id_)
-                ):
-                    yield Hop(from_micros(at), "outbox", "inbox", kind, "sent", id_)
-                    yield Hop(from_micros(received), "inbox", to, kind, "received", id_)
-                    if handled or dead:
-                        state = "handled" if handled else "dead"
-                        yield Hop(from_micros(handled or dead), to, "order", kind, state, id_)
+    def _announced(self, no: OrderNo, instants: Sequence[datetime]) -> Iterator[Hop]:
+        """Envelopes of an order, found by time.
 
-    def _waiting(self, no: OrderNo) -> Iterator[Hop]:
-        for at, kind, id_ in self._raw.execute(_UNSENT, (_LOOKED_AT, no)):
-            yield Hop(from_micros(at), "order", "outbox", kind, "pending", id_)
+        An index by order would cost every accept. Rows are numbered as time goes, give or take
+        the wait for a commit.
+        """
+        last = self._raw.execute(_LAST_ENVELOPE).fetchone()[0] or 0
+        seen: set[int] = set()
+        for instant in sorted({to_micros(one) for one in instants}):
+            first = self._row_at(instant - _COMMIT_WAIT, last)
+            values = (first, first + _LOOKED_AT, instant + _COMMIT_WAIT, no)
+            for row, *envelope in self._raw.execute(_ENVELOPES, values):
+                if row not in seen:
+                    seen.add(row)
+                    yield from self._carried(*envelope)
+
+    def _row_at(self, instant: int, last: int) -> int:
+        """The first outbox row not older than an instant: found by halving."""
+        low, high = 0, last + 1
+        while low < high:
+            middle = (low + high) // 2
+            found = self._raw.execute(_ENVELOPE_AT, (middle,)).fetchone()
+            if found is None or found[1] >= instant:
+                high = middle
+            else:
+                low = found[0] + 1
+        return low
+
+    def _carried(self, at: int, kind: str, id_: str, sent: int | None) -> Iterator[Hop]:
+        yield Hop(from_micros(at), "order", "outbox", kind, "kept", id_)
+        if sent is not None:
+            yield Hop(from_micros(sent), "outbox", "inbox", kind, "sent", id_)
         for consumer in _CONSUMERS:
-            for at, kind, id_, to, attempts in self._raw.execute(
-                _UNHANDLED, (consumer, _LOOKED_AT, no)
-            ):
-                state = "received" if attempts == 0 else f"tried {attempts}"
-                yield Hop(from_micros(at), "inbox", to, kind, state, id_)
+            known = self._raw.execute(_RECEIVED, (consumer, id_)).fetchone()
+            if known is None:
+                continue
+            received, handled, dead, attempts = known
+            state = "received" if attempts == 0 else f"tried {attempts}"
+            yield Hop(from_micros(received), "inbox", consumer, kind, state, id_)
+            if handled or dead:
+                state = "handled" if handled else "dead"
+                yield Hop(from_micros(handled or dead), consumer, "order", kind, state, id_)
 
     def _priced(self, no: OrderNo) -> Iterator[Hop]:
         for at, version, state in self._raw.execute(_JOBS, (order_n(no),)):

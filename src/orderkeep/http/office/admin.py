@@ -43,7 +43,7 @@ class ChangedPerson(_Body, frozen=True):
     role: _Role | None = None
     locale: _Locale | None = None
     password: _Password | None = None
-    disabled: bool | None = None
+    active: bool | None = None
 
 
 class NewPartner(_Body, frozen=True):
@@ -62,14 +62,14 @@ class PersonShape(msgspec.Struct, frozen=True):
     role: str
     locale: str
     created_at: datetime
-    disabled_at: datetime | None
+    active: bool
 
 
 class KeyShape(msgspec.Struct, frozen=True):
     """A key's beginning and quota; the key itself is told once, when it is made."""
 
     id: str
-    hint: str
+    prefix: str
     rate: int
     per_seconds: int
     created_at: datetime
@@ -120,7 +120,8 @@ async def change_person(
     require(session.person.role, "people.manage")
     body = await body_of(request, ChangedPerson)
     role = Role(body.role) if body.role else None
-    change = PersonChange(body.name, role, body.locale, None, body.disabled)
+    disabled = None if body.active is None else not body.active
+    change = PersonChange(body.name, role, body.locale, None, disabled)
     person = await office.registry.change_person(
         _actor(session), PersonId(person_id), change, body.password
     )
@@ -178,7 +179,7 @@ def _person(person: Person) -> PersonShape:
         str(person.role),
         person.locale,
         person.created_at,
-        person.disabled_at,
+        person.disabled_at is None,
     )
 
 

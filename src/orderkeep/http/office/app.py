@@ -31,7 +31,6 @@ from orderkeep.http.office.parts import (
     ClaimLane,
     Decisions,
     Floor,
-    Master,
     Office,
     OfficeSettings,
     OfficeStore,
@@ -42,9 +41,11 @@ from orderkeep.http.office.stream import MAX_CLIENTS, Client, Stream
 from orderkeep.http.problems import render
 from orderkeep.http.refusals import BadRequest, MethodNotAllowed, PageNotFound
 from orderkeep.intake.accept import Intake
+from orderkeep.intake.drafts import Drafts
 from orderkeep.kernel.clock import Clock
 from orderkeep.kernel.errors import StoreBusy
 from orderkeep.kernel.ids import Ids
+from orderkeep.orders.master import OrderMaster
 from orderkeep.orders.policy import Policy
 
 PREFIX = "/office/v1"
@@ -66,10 +67,10 @@ class OfficeApp:
         self.office.stream.close()
 
 
-def build_office(  # Everything passed in, by name.
+def build_office(  # noqa: PLR0913  # Everything passed in, by name.
     *,
     store: OfficeStore,
-    master: Master,
+    master: OrderMaster,
     claims: ClaimLane,
     passwords: Passwords,
     clock: Clock,
@@ -79,6 +80,7 @@ def build_office(  # Everything passed in, by name.
     floor: Floor | None = None,
     decisions: Decisions | None = None,
     intake: Intake | None = None,
+    drafts: Drafts | None = None,
     files: Files | None = None,
     catalogue: Callable[[], Catalogue] | None = None,
     balance: Callable[[], Any] | None = None,
@@ -100,6 +102,7 @@ def build_office(  # Everything passed in, by name.
         floor=floor,
         decisions=decisions,
         intake=intake,
+        drafts=drafts,
         files=files,
         catalogue=catalogue,
         balance=balance,

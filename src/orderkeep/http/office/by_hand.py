@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from litestar import Response, get, post
+from litestar import Response, get, post, put
+from litestar.params import FromPath
 
 from orderkeep.access.keys import OFFICE
 from orderkeep.access.ports import Session
@@ -12,13 +13,15 @@ from orderkeep.access.rights import require
 from orderkeep.files.upload import Uploader, announced_sha256
 from orderkeep.http.office.bodies import raw_body
 from orderkeep.http.office.gate import AnyRequest
+from orderkeep.http.office.numbers import order_number
 from orderkeep.http.office.parts import Office, OfficeDep, SessionDep
 from orderkeep.http.office.shared import Shared
 from orderkeep.http.refusals import BadIdempotencyKey
 from orderkeep.intake.accept import Accepted, Sender
+from orderkeep.intake.drafts import Drafts
 from orderkeep.kernel.errors import Unavailable
 from orderkeep.orders.events import Actor, ActorKind, Cause
-from orderkeep.orders.order import Stage
+from orderkeep.orders.order import Order, Stage
 
 _MAX_KEY = 255
 
@@ -120,6 +123,47 @@ def _receipt(accepted: Accepted) -> dict[str, Any]:
     }
 
 
+# --- drafts -------------------------------------------------------------------------------------
+
+
+@post("/drafts", status_code=201)
+async def open_draft(
+    request: AnyRequest, office: OfficeDep, session: SessionDep
+) -> Response[dict[str, Any]]:
+    order = await _drafts(office, session).open(_sender(office, session), await raw_body(request))
+    return Response(_draft(order), headers={"location": f"/orders/{order.no}"})
+
+
+@put("/drafts/{no:str}")
+async def save_draft(
+    request: AnyRequest, office: OfficeDep, session: SessionDep, no: FromPath[str]
+) -> dict[str, Any]:
+    drafts, body = _drafts(office, session), await raw_body(request)
+    return _draft(await drafts.save(order_number(no), _sender(office, session), body))
+
+
+@post("/drafts/{no:str}/submit", status_code=201)
+async def submit_draft(
+    request: AnyRequest, office: OfficeDep, shared: Shared, session: SessionDep, no: FromPath[str]
+) -> Response[dict[str, Any]]:
+    drafts, number = _drafts(office, session), order_number(no)
+    body = _with_reference(await raw_body(request), number)
+    accepted = await drafts.submit(number, _sender(office, session), body)
+    shared.forget()
+    return Response(_receipt(accepted), headers={"location": f"/orders/{accepted.order_no}"})
+
+
+def _drafts(office: Office, session: Session) -> Drafts:
+    require(session.person.role, "order.create")
+    if office.drafts is None:
+        raise Unavailable("Drafts are not kept in this process.")
+    return office.drafts
+
+
+def _draft(order: Order) -> dict[str, Any]:
+    return {"order_no": order.no, "stage": str(order.stage), "version": order.version}
+
+
 @get("/catalogue")
 async def catalogue(office: OfficeDep) -> dict[str, Any]:
     if office.catalogue is None:
@@ -134,4 +178,4 @@ async def catalogue(office: OfficeDep) -> dict[str, Any]:
     }
 
 
-HANDLERS = (upload, submit, catalogue)
+HANDLERS = (upload, submit, open_draft, save_draft, submit_draft, catalogue)

@@ -18,24 +18,24 @@ from orderkeep.http.office.acts import KINDS, Act
 from orderkeep.http.office.bodies import body_of
 from orderkeep.http.office.gate import AnyRequest
 from orderkeep.http.office.lists import json
+from orderkeep.http.office.numbers import order_number
 from orderkeep.http.office.pages import PageParts, event_shape, order_page
 from orderkeep.http.office.parts import Office, OfficeDep, SessionDep
 from orderkeep.http.office.shared import Shared
 from orderkeep.http.office.wire import facts, row_shape
 from orderkeep.http.refusals import bad_parameter
 from orderkeep.kernel.errors import StaleOrder, Unavailable
-from orderkeep.kernel.ids import FileId, OrderNo, order_n, order_no
+from orderkeep.kernel.ids import FileId, OrderNo
 from orderkeep.orders.commands import ReplaceFile
 from orderkeep.orders.events import Cause
 from orderkeep.orders.evolve import rebuild
 from orderkeep.orders.lifecycle import TransitionRefused
 from orderkeep.orders.order import Order
-from orderkeep.orders.ports import OrderNotFound
+from orderkeep.orders.reissue import replace_piece
 
 FOLLOW_S = 2.0
 _LOOK_S = 0.01
 _LOOK_MOST_S = 0.1
-_ENVELOPE_ID = 36
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -51,19 +51,20 @@ class Done(msgspec.Struct, frozen=True):
 async def page(
     office: OfficeDep, shared: Shared, session: SessionDep, no: FromPath[str]
 ) -> Response[bytes]:
-    number = _number(no)
+    number = order_number(no)
 
     def query(work: Any) -> PageParts:
         history = work.orders.history(number)
         order = rebuild(history)
         works = [*order.earlier_work_orders, *([order.work_order] if order.work_order else [])]
-        carried = {one.cause.command for one in history if len(one.cause.command) == _ENVELOPE_ID}
         ids = [one.file_id for one in order.positions if one.file_id]
         return PageParts(
             order=order,
             history=history,
             submitted=work.board.submitted(number),
-            hops=work.board.hops(number, [one.reference for one in works], sorted(carried)),
+            hops=work.board.hops(
+                number, [one.reference for one in works], [one.at for one in history]
+            ),
             files=work.files.find(ids),
         )
 
@@ -83,7 +84,7 @@ async def feed_page(  # Three filters and the parts.
 ) -> Response[bytes]:
     if level not in set(Level):
         raise bad_parameter("level", "unknown", f"must be one of: {', '.join(Level)}")
-    number = _number(no)
+    number = order_number(no)
     history = await office.store.read(lambda work: work.orders.history(number))
     shown = feed(history, Level(level), failed=bool(failed), before=before)
     names = await shared.names()
@@ -107,13 +108,6 @@ async def take_next(office: OfficeDep, shared: Shared, session: SessionDep) -> R
     row = await office.store.read(lambda work: work.board.row(taken))
     shape = row_shape(row, await shared.names(), office.viewer(session)) if row else None
     return json(facts(order_no=taken, row=shape, why=why(row, now) if row else []))
-
-
-def _number(text: str) -> OrderNo:
-    n = order_n(text)
-    if n is None:
-        raise OrderNotFound("There is no such order: look at the number again.")
-    return order_no(n)
 
 
 # --- actions ------------------------------------------------------------------------------------
@@ -185,6 +179,8 @@ async def _do(  # An action and everything it may need.
             raise Unavailable("Deliveries are not settled in this process.")
         settled = await office.decisions.decide(order.no, body.decision, cause, body.mes_id)
         return settled.version
+    if action == "return-resolve" and body.outcome == "replace":
+        return await _replace_piece(office, order, cause)
     kind = KINDS[action]
     command = (
         await _replacement(office, body)
@@ -192,6 +188,15 @@ async def _do(  # An action and everything it may need.
         else kind.command(body, office.settings.currency)
     )
     handled = await office.master.handle(order.no, command, cause, order.version)
+    return handled.order.version
+
+
+async def _replace_piece(office: Office, order: Order, cause: Cause) -> int:
+    """A return that ends in a new piece: an order of its own, in the same commit."""
+    now = office.clock.now()
+    handled, _ = await office.store.write(
+        lambda work: replace_piece(work, office.master, order.no, cause, now, order.version)
+    )
     return handled.order.version
 
 
@@ -248,7 +253,7 @@ def _handler(action: str, shape: type[Act]) -> HTTPRouteHandler:
         no: FromPath[str],
     ) -> Done:
         body = await body_of(request, shape)
-        return await act(office, shared, session, _number(no), action, body)
+        return await act(office, shared, session, order_number(no), action, body)
 
     handle.__name__ = f"order_{action.replace('-', '_')}"
     handler: HTTPRouteHandler = post(f"/orders/{{no:str}}/{action}", status_code=200)(handle)

@@ -19,11 +19,11 @@ from orderkeep.files.upload import Files
 from orderkeep.http.office.counted import Metrics
 from orderkeep.http.office.stream import Stream
 from orderkeep.intake.accept import Intake
+from orderkeep.intake.drafts import Drafts
 from orderkeep.kernel.clock import Clock
 from orderkeep.kernel.ids import Ids, OrderNo
-from orderkeep.orders.commands import OrderCommand
 from orderkeep.orders.events import Cause, Recorded
-from orderkeep.orders.master import Handled
+from orderkeep.orders.master import OrderMaster
 from orderkeep.orders.order import Order
 from orderkeep.orders.policy import Policy
 from orderkeep.orders.ports import OrderStore
@@ -64,18 +64,6 @@ class OfficeStore(Protocol):
         ...
 
     def health(self) -> Mapping[str, str | int | float]: ...
-
-
-class Master(Protocol):
-    """The order master; see ``orders.master``."""
-
-    async def handle(
-        self,
-        no: OrderNo,
-        command: OrderCommand,
-        cause: Cause,
-        expected_version: int | None = None,
-    ) -> Handled: ...
 
 
 class ClaimLane(Protocol):
@@ -148,7 +136,7 @@ class Office:
     """All parts, as handlers see them."""
 
     store: OfficeStore
-    master: Master
+    master: OrderMaster
     claims: ClaimLane
     sessions: Sessions
     registry: Registry
@@ -163,6 +151,7 @@ class Office:
     catalogue: Callable[[], Catalogue] | None = None
     balance: Callable[[], Any] | None = None
     intake: Intake | None = None
+    drafts: Drafts | None = None
     files: Files | None = None
 
     @property
