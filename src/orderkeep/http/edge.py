@@ -148,6 +148,14 @@ class EdgeProtocol(HttpToolsProtocol):
         self._running = cycle
         super()._start_asgi_task(cycle, app)
 
+    def on_response_complete(self) -> None:
+        answered = self._running
+        super().on_response_complete()
+        if answered is not None and answered.more_body:
+            # Answered before the body had come: what follows is not for anybody.
+            self._deaf = True
+            self._linger()
+
     def _stop(self, refusal: Refused) -> None:
         """End parsing from inside a callback; httptools makes a parser error of it."""
         self._refusal = refusal

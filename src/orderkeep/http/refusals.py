@@ -70,4 +70,4 @@ class TooManyRequests(Refused):
 
 def bad_parameter(name: str, code: str, message: str) -> BadParameters:
     """One wrong query parameter."""
-    return BadParameters([Fault(f"/{name}", code, message)])
+    return BadParameters([Fault(f"/{name}" if name else "", code, message)])

@@ -9,7 +9,8 @@ from orderkeep.files.ports import StoredFile
 from orderkeep.intake.checks import Catalogue, check, promise_by
 from orderkeep.intake.ports import Acceptance, AcceptLane, IntakeWork, Receipt, Submission
 from orderkeep.intake.positions import position
-from orderkeep.intake.strict_json import Strict, StrictDecoder
+from orderkeep.intake.salvage import news, readable
+from orderkeep.intake.strict_json import MalformedBody, Strict, StrictDecoder, parse
 from orderkeep.intake.submission import SubmissionBody
 from orderkeep.kernel.clock import Clock
 from orderkeep.kernel.errors import Fault, Invalid
@@ -87,8 +88,13 @@ class Intake:
             StoreBusy: nothing was stored; try again later.
             CommitOutcomeUnknown: send it again with the same key.
         """
-        read = self._decoder.decode(body)
         now = self._clock.now()
+        try:
+            read = self._decoder.decode(body)
+        except MalformedBody:
+            raise
+        except Invalid as wrong:
+            raise Invalid([*wrong.faults, *await self._beside(sender, body, wrong, now)]) from wrong
         files = await self._files(sender.partner_id, read.value)
         faults = check(read.value, files, self._catalogue(), now)
         if faults:
@@ -98,6 +104,16 @@ class Intake:
         if acceptance.replayed:
             return await self._replayed(acceptance, submission.body_sha256)
         return _accepted(acceptance, submission.body_sha256, submission.event)
+
+    async def _beside(
+        self, sender: Sender, body: bytes, wrong: Invalid, now: datetime
+    ) -> Collection[Fault]:
+        """What else is wrong with a body of the wrong shape."""
+        rest = readable(parse(body))
+        if rest is None:
+            return ()
+        files = await self._files(sender.partner_id, rest)
+        return news(check(rest, files, self._catalogue(), now), wrong.faults)
 
     async def _files(
         self, partner_id: PartnerId, body: SubmissionBody

@@ -76,7 +76,7 @@ class StrictDecoder(Generic[T]):
         raise Invalid([Fault(_pointer_of(str(error)), "shape", "is not as it must be")]) from error
 
     def _look_closely(self, body: bytes) -> None:
-        faults = _first(faults_in(_parse(body), self._type), MAX_FAULTS)
+        faults = _first(faults_in(parse(body), self._type), MAX_FAULTS)
         if any(fault.code in _MALFORMED for fault in faults):
             raise MalformedBody(faults)
         if faults:
@@ -114,7 +114,12 @@ class _Odd(NamedTuple):
     message: str
 
 
-def _parse(body: bytes) -> Any:
+def parse(body: bytes) -> Any:
+    """Read any JSON value, slowly.
+
+    Raises:
+        MalformedBody: it is not JSON, or not in UTF-8.
+    """
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
@@ -217,6 +222,7 @@ def _struct(value: Any, shape: inspect.StructType, pointer: str, depth: int) -> 
             yield from faults_in(member, fields[name].type, _below(pointer, name), depth + 1)
         else:
             yield Fault(_below(pointer, name), "unknown-field", "is not a field we know")
+            yield from _characters(name, _NOT_IN_A_LINE, pointer)
             yield from _hidden(member, _below(pointer, name), depth + 1)
     for field in shape.fields:
         if field.required and field.encode_name not in value:

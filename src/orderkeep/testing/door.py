@@ -15,7 +15,7 @@ from orderkeep.adapters.files import LocalFiles
 from orderkeep.adapters.sql.migrate import migrate
 from orderkeep.adapters.sql.store import SqliteStore, open_store
 from orderkeep.files.upload import Files
-from orderkeep.http.door import build_door
+from orderkeep.http.door import DoorSettings, build_door
 from orderkeep.http.edge import EdgeLimits
 from orderkeep.http.serve import Served, listen, run, serve
 from orderkeep.intake.accept import Intake
@@ -106,9 +106,9 @@ class DoorUnderTest:
         try:
             run(self._main())
         except BaseException as error:
-            if not self._started.done():
-                self._started.set_exception(error)
-            raise
+            if self._started.done():
+                raise
+            self._started.set_exception(error)
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -146,4 +146,5 @@ class DoorUnderTest:
             clock=clock,
             ids=ids,
             ready=ready,
+            settings=DoorSettings(wrong_keys=GENEROUS),
         )

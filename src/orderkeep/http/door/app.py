@@ -7,9 +7,11 @@ from typing import Any, NoReturn
 from litestar import Litestar, Request
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 
+from orderkeep.access.keys import Quota
 from orderkeep.files.upload import Files
 from orderkeep.http.door.accepting import Accepting, is_accepting
 from orderkeep.http.door.guard import (
+    WRONG_KEYS,
     Answered,
     App,
     Guard,
@@ -33,13 +35,15 @@ from orderkeep.orders.tracking import TrackingWork
 class DoorSettings:
     """What may differ from house to house.
 
-    ``trusted_proxies`` names the addresses whose ``X-Forwarded-For`` is believed.
+    ``trusted_proxies`` names the addresses whose ``X-Forwarded-For`` is believed; ``wrong_keys``
+    is how many refusals of a key one peer gets before it is told to wait.
     """
 
     trusted_proxies: frozenset[str] = frozenset()
+    wrong_keys: Quota = WRONG_KEYS
 
 
-def build_door(  # Everything passed in, by name.
+def build_door(  # noqa: PLR0913  # Everything passed in, by name.
     *,
     store: Store[TrackingWork],
     intake: Intake,
@@ -70,6 +74,7 @@ def build_door(  # Everything passed in, by name.
         clock,
         ids,
         trusted_proxies=chosen.trusted_proxies,
+        wrong_keys=chosen.wrong_keys,
         answered=answered,
     )
 

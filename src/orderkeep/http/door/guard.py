@@ -28,7 +28,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-WRONG_KEYS = Quota(rate=500, per_seconds=10)
+WRONG_KEYS = Quota(rate=1000, per_seconds=10)
 """Refusals one peer gets before it is told to wait: nobody guesses 256 bits, but floods cost."""
 
 _ONCE_ONLY = (b"authorization", b"idempotency-key", b"content-type", b"content-encoding")
@@ -93,6 +93,7 @@ class Guard:
         ids: Ids,
         *,
         trusted_proxies: frozenset[str] = frozenset(),
+        wrong_keys: Quota = WRONG_KEYS,
         answered: Callable[[Answered], None] | None = None,
     ) -> None:
         self._inner = inner
@@ -101,6 +102,7 @@ class Guard:
         self._ids = ids
         self._trusted = trusted_proxies
         self._answered = answered
+        self._wrong_quota = wrong_keys
         self._quotas = RateLimiter()
         self._wrong_keys = RateLimiter()
 
@@ -133,7 +135,7 @@ class Guard:
             holder = await self._keys.holder(visit.headers.get(b"authorization"), now)
         except WrongKey:
             peer = peer_of(scope, visit.headers, self._trusted)
-            _within(self._wrong_keys.take(peer, WRONG_KEYS, now))
+            _within(self._wrong_keys.take(peer, self._wrong_quota, now))
             raise
         visit.holder = holder
         if scope["path"] == "/v1/limits":

@@ -87,10 +87,10 @@ _LIMIT = _parameter(
     "query", "limit", {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}, "A page."
 )
 _AFTER = _parameter(
-    "query", "after", {"type": "string", "pattern": "^[0-9]{1,18}$"}, "What `next` said."
+    "query", "after", {"type": "string", "pattern": "^[0-9]{0,18}$"}, "What `next` said."
 )
 _AFTER_ORDER = _parameter(
-    "query", "after", {"type": "string", "pattern": "^OK-[0-9]{6,17}$"}, "What `next` said."
+    "query", "after", {"type": "string", "pattern": "^(OK-[0-9]{6,17})?$"}, "What `next` said."
 )
 _REFERENCE = _parameter(
     "query", "client_ref", {"type": "string", "minLength": 1, "maxLength": 200}, "Your number."

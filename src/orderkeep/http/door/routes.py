@@ -7,6 +7,7 @@ from urllib.parse import unquote_plus
 
 import msgspec
 from litestar import Request, Response, get, post
+from litestar.params import FromPath
 
 from orderkeep.files.ports import StoredFile
 from orderkeep.files.upload import Files, Uploader, announced_sha256
@@ -46,6 +47,7 @@ AnyRequest = Request[Any, Any, Any]
 PAGE = 50
 MAX_PAGE = 200
 _MAX_NAME = 1000
+_MAX_REF = 200
 _MAX_POSITION = 2**62
 _NOSNIFF = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
@@ -85,12 +87,13 @@ _cancel_decoder = StrictDecoder(CancelBody)
 _accept_price_decoder = StrictDecoder(AcceptPriceBody)
 
 
-def routes(desk: Desk) -> list[Any]:  # noqa: C901  # A list of routes, each on its own.
+def routes(desk: Desk) -> list[Any]:  # noqa: C901, PLR0915  # A list of routes.
     """Every route but the accepting of orders."""
 
     @post("/v1/files", status_code=201)
     async def upload(request: AnyRequest) -> Response[bytes]:
         visit = _visit(request)
+        _only(request, "name")
         name = _query(request, "name")
         if not name or len(name) > _MAX_NAME:
             raise bad_parameter("name", "required", f"must have 1 to {_MAX_NAME} characters")
@@ -101,15 +104,16 @@ def routes(desk: Desk) -> list[Any]:  # noqa: C901  # A list of routes, each on 
         return _json(file_view(file), 201, {"location": f"/v1/files/{file.id}"})
 
     @get("/v1/files/{file_id:str}")
-    async def file(request: AnyRequest, file_id: str) -> Response[bytes]:
+    async def file(request: AnyRequest, file_id: FromPath[str]) -> Response[bytes]:
         visit = _visit(request)
         return _json(file_view(await desk.files.find(visit.caller.partner_id, FileId(file_id))))
 
     @get("/v1/orders")
     async def orders(request: AnyRequest) -> Response[bytes]:
         visit = _visit(request)
+        _only(request, "client_ref", "after", "limit")
         limit, after = _limit(request), _after_order(request)
-        ref = _query(request, "client_ref")
+        ref = _client_ref(request)
         rows = await desk.store.read(
             lambda work: work.tracking.orders_of(visit.caller.partner_id, after, limit + 1, ref)
         )
@@ -118,11 +122,12 @@ def routes(desk: Desk) -> list[Any]:  # noqa: C901  # A list of routes, each on 
         return _json(OrderPage([order_summary(row) for row in shown], more))
 
     @get("/v1/orders/{no:str}")
-    async def order(request: AnyRequest, no: str) -> Response[bytes]:
+    async def order(request: AnyRequest, no: FromPath[str]) -> Response[bytes]:
         return _json(order_view(await desk.order(_visit(request), no)))
 
     @get("/v1/orders/{no:str}/events")
-    async def steps(request: AnyRequest, no: str) -> Response[bytes]:
+    async def steps(request: AnyRequest, no: FromPath[str]) -> Response[bytes]:
+        _only(request, "after", "limit")
         limit, after = _limit(request), _after_position(request)
         number = (await desk.order(_visit(request), no)).no
         history = await desk.store.read(lambda work: work.orders.history(number))
@@ -131,13 +136,13 @@ def routes(desk: Desk) -> list[Any]:  # noqa: C901  # A list of routes, each on 
         return _json(StepPage([step_view(one) for one in behind[:limit]], more))
 
     @post("/v1/orders/{no:str}/cancel", status_code=200)
-    async def cancel(request: AnyRequest, no: str) -> Response[bytes]:
+    async def cancel(request: AnyRequest, no: FromPath[str]) -> Response[bytes]:
         visit = _visit(request)
         body = (await read_json(_cancel_decoder, visit.headers, request.receive)).value
         return _json(order_view(await desk.command(visit, no, CancelOrder(body.reason))))
 
     @post("/v1/orders/{no:str}/accept-price", status_code=200)
-    async def accept_price(request: AnyRequest, no: str) -> Response[bytes]:
+    async def accept_price(request: AnyRequest, no: FromPath[str]) -> Response[bytes]:
         visit = _visit(request)
         body = (await read_json(_accept_price_decoder, visit.headers, request.receive)).value
         return _json(order_view(await desk.command(visit, no, AcceptPrice(body.version))))
@@ -145,6 +150,7 @@ def routes(desk: Desk) -> list[Any]:  # noqa: C901  # A list of routes, each on 
     @get("/v1/events")
     async def events(request: AnyRequest) -> Response[bytes]:
         visit = _visit(request)
+        _only(request, "after", "limit")
         limit, after = _limit(request), _after_position(request)
         found, more = await desk.store.read(
             lambda work: work.tracking.events_of(visit.caller.partner_id, after, limit, KINDS)
@@ -173,7 +179,7 @@ def routes(desk: Desk) -> list[Any]:  # noqa: C901  # A list of routes, each on 
         return Response(document(), media_type="application/json", headers=_NOSNIFF)
 
     @get("/problems/{slug:str}")
-    async def problem(request: AnyRequest, slug: str) -> Response[bytes]:
+    async def problem(request: AnyRequest, slug: FromPath[str]) -> Response[bytes]:
         html = page(slug, request.headers.get("accept-language", ""))
         if html is None:
             raise PageNotFound("There is nothing at this address.")
@@ -215,15 +221,23 @@ def _no_such_order() -> OrderNotFound:
 # --- queries ------------------------------------------------------------------------------------
 
 
+def _only(request: AnyRequest, *known: str) -> None:
+    """Refuse parameters that mean nothing here: a misspelt filter would answer with everything.
+
+    Raises:
+        BadParameters: there is one.
+    """
+    if any(name not in known for name, _ in _pairs(request)):
+        raise bad_parameter("", "unknown-parameter", f"only these are known: {', '.join(known)}")
+
+
 def _query(request: AnyRequest, name: str) -> str | None:
-    """A parameter of the query, in UTF-8 without characters that steer; once only.
+    """A parameter of the query, in UTF-8 and once only.
 
     Raises:
         BadParameters: given twice, or not a text.
     """
-    raw = request.scope["query_string"].decode("latin-1")
-    pairs = (part.partition("=") for part in raw.split("&") if part)
-    values = [value for key, _, value in pairs if unquote_plus(key) == name]
+    values = [value for key, value in _pairs(request) if key == name]
     if not values:
         return None
     if len(values) > 1:
@@ -233,7 +247,21 @@ def _query(request: AnyRequest, name: str) -> str | None:
     except UnicodeDecodeError as error:
         raise bad_parameter(name, "encoding", "must be UTF-8") from error
     if "\x00" in text:
-        raise bad_parameter(name, "nul", "must be a text")
+        raise bad_parameter(name, "nul", "must not have the character NUL")
+    return text
+
+
+def _pairs(request: AnyRequest) -> list[tuple[str, str]]:
+    """The query's parameters, their values not yet decoded."""
+    raw = request.scope["query_string"].decode("latin-1")
+    split = (part.partition("=") for part in raw.split("&") if part)
+    return [(unquote_plus(name), value) for name, _, value in split]
+
+
+def _client_ref(request: AnyRequest) -> str | None:
+    text = _query(request, "client_ref")
+    if text is not None and not 1 <= len(text) <= _MAX_REF:
+        raise bad_parameter("client_ref", "length", f"must have 1 to {_MAX_REF} characters")
     return text
 
 
