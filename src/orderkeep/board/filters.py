@@ -14,7 +14,9 @@ from orderkeep.orders.order import FINAL, Risk, Stage
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
-NEEDS = frozenset({"price", "cancel", "diverged", "uncertain", "rejected", "dead", "file"})
+NEEDS = frozenset(
+    {"price", "cancel", "diverged", "uncertain", "rejected", "dead", "recalled", "file"}
+)
 _MAX_TEXT = 100
 _PARAMETERS = frozenset(
     {

@@ -20,7 +20,7 @@ export type Role = (typeof ROLES)[number]
 
 export type Locale = "ru" | "en"
 export type Risk = "ok" | "at_risk" | "late"
-export type Need = "price" | "cancel" | "diverged" | "uncertain" | "rejected" | "dead" | "file"
+export type Need = "price" | "cancel" | "diverged" | "uncertain" | "rejected" | "dead" | "recalled" | "file"
 export type Instant = string
 
 export interface Money {

@@ -18,7 +18,7 @@ export interface Filter {
 
 export const FILTER_NAMES = ["stage", "risk", "needs", "claim", "held", "channel", "partner", "material", "q", "sort"] as const
 
-export const NEEDS = ["price", "cancel", "diverged", "uncertain", "rejected", "dead", "file"] as const
+export const NEEDS = ["price", "cancel", "diverged", "uncertain", "rejected", "dead", "recalled", "file"] as const
 export const SORTS = ["rank", "due", "changed"] as const
 
 export interface Preset {

@@ -47,7 +47,7 @@ const en: Messages = {
   urgency: { late: "Late by {span}", today: "Today by {time}", tomorrow: "Tomorrow by {time}", left: "{span} left", none: "No deadline", urgent: "Urgent" },
   needs: {
     price: "Needs a price", cancel: "Decide on cancelling", diverged: "Differs from the MES", uncertain: "Unclear if the MES has it",
-    rejected: "The MES said no", dead: "Not delivered to the MES", file: "File rejected",
+    rejected: "The MES said no", dead: "Not delivered to the MES", recalled: "Taken back by the MES", file: "File rejected",
   },
   priceState: { none: "none", queued: "waiting to be priced", running: "being priced", ready: "ready", failed: "pricing failed", manual: "to be entered", expired: "expired" },
   delivery: {
@@ -65,7 +65,7 @@ const en: Messages = {
   },
   board: {
     title: "Orders", views: "View", table: "Board", work: "My work", filters: "Filters", clear: "Clear", q: "Number, client, metal…", empty: "No orders match these filters",
-    emptyAll: "No orders yet", emptyHint: "Remove a filter, or wait: new orders appear by themselves.", fresh: "{n} new | {n} new", end: "These are all orders",
+    emptyAll: "No orders yet", emptyAllHint: "New orders appear by themselves as soon as they are sent.", emptyHint: "Remove a filter, or wait: new orders appear by themselves.", fresh: "{n} new | {n} new", end: "These are all orders",
     loadingMore: "Loading the next…", moreFailed: "The next could not be loaded", takeNext: "Take next", nothingFree: "No order is free", took: "{no}: yours",
     readOnly: "The board is read-only: your MES runs the work", savedViews: "My views", saveView: "Save view", viewName: "Name of the view", dropView: "Delete view “{name}”", viewSaved: "View “{name}” saved",
     left: "No longer matches the filters", loaded: "{n} loaded", grid: "Orders on the board", sort: "Order by", sorts: { rank: "By rank", due: "By deadline", changed: "By change" },
@@ -140,7 +140,7 @@ const en: Messages = {
     details: "Details", by: "{who}", trace: "Trace", source: "System", seq: "Event {n}", permalink: "Link to this event",
   },
   hops: { title: "Messages between systems", empty: "No messages yet", waiting: "waiting", what: "What", proof: "Proof", when: "When", table: "The same messages as a list",
-    place: { order: "Order", shop: "Shop", api: "API", door: "Door", submission: "Door", intake: "Door", office: "Office", orders: "Orders", outbox: "Outbox", relay: "Relay", transport: "Transport", inbox: "Inbox", quoting: "Pricing", quoter: "Pricing", price: "Pricing", bridge: "Bridge", mes: "MES", MES: "MES", floor: "Workshop", crm: "CRM", partner: "Partner", customer: "Client", "price job": "Pricing", "work order": "Work order" }, kind: { submission: "Submission", price: "Price question", work_order: "Work order", priced: "Price", "order.approved": "Approved", "order.submitted": "Submission" } },
+    place: { order: "Order", shop: "Shop", api: "API", door: "Door", submission: "Door", intake: "Door", office: "Office", orders: "Orders", outbox: "Outbox", relay: "Relay", transport: "Transport", inbox: "Inbox", quoting: "Pricing", quoter: "Pricing", price: "Pricing", bridge: "Bridge", mes: "MES", MES: "MES", floor: "Workshop", crm: "CRM", partner: "Partner", customer: "Client", "price job": "Pricing", "work order": "Work order" }, kind: { submission: "Submission", price: "Price question", work_order: "Work order", priced: "Price", order_approved: "Approved", order_submitted: "Submission", price_wanted: "Price question", price_calculated: "Price" } },
   files: { title: "Files and positions", position: "Position {n}", quantity: "{n} pcs", material: "Material", engraving: "Engraving", sku: "Ready-made piece", size: "Size", checksum: "Checksum", rejected: "File rejected: {why}", none: "The order has no files" },
   times: { title: "Times", stage: "Stage", entered: "Entered", left: "Left", spent: "Took", norm: "Norm", created: "Created", submitted: "Accepted", promised: "Promised", asked: "Asked for", changed: "Changes of the promise are in the feed" },
   related: { title: "Related", workOrders: "Work orders", current: "current", earlier: "earlier", origin: "Replaces order", replacement: "Replaced by order", returnCase: "Return", shipment: "Shipment", none: "Nothing is related to it", mesId: "in the MES: {id}",

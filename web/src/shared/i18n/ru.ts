@@ -45,7 +45,7 @@ const ru = {
   urgency: { late: "Просрочен на {span}", today: "Сегодня до {time}", tomorrow: "Завтра до {time}", left: "Ещё {span}", none: "Без срока", urgent: "Срочный" },
   needs: {
     price: "Нужна цена", cancel: "Решить об отмене", diverged: "Расхождение с MES", uncertain: "Неясно, дошёл ли до MES",
-    rejected: "MES отказала", dead: "Не доставлен в MES", file: "Файл не годится",
+    rejected: "MES отказала", dead: "Не доставлен в MES", recalled: "MES сняла наряд", file: "Файл не годится",
   },
   priceState: { none: "нет", queued: "в очереди на расчёт", running: "считается", ready: "готова", failed: "расчёт не удался", manual: "нужна вручную", expired: "истекла" },
   delivery: {
@@ -63,7 +63,7 @@ const ru = {
   },
   board: {
     title: "Заказы", views: "Вид", table: "Доска", work: "Моя работа", filters: "Фильтры", clear: "Сбросить", q: "Номер, клиент, металл…", empty: "По этим условиям заказов нет",
-    emptyAll: "Заказов пока нет", emptyHint: "Снимите часть условий или подождите: новые заказы появятся сами.", fresh: "{n} новый | {n} новых | {n} новых", end: "Это все заказы",
+    emptyAll: "Заказов пока нет", emptyAllHint: "Новые заказы появятся сами, как только их пришлют.", emptyHint: "Снимите часть условий или подождите: новые заказы появятся сами.", fresh: "{n} новый | {n} новых | {n} новых", end: "Это все заказы",
     loadingMore: "Загружаем следующие…", moreFailed: "Следующие не загрузились", takeNext: "Взять следующий", nothingFree: "Свободных заказов нет", took: "{no}: вы взяли",
     readOnly: "Доска только для чтения: работой управляет ваша MES", savedViews: "Мои виды", saveView: "Сохранить вид", viewName: "Название вида", dropView: "Удалить вид «{name}»", viewSaved: "Вид «{name}» сохранён",
     left: "Уже не подходит под условия", loaded: "Загружено {n}", grid: "Заказы на доске", sort: "Порядок", sorts: { rank: "По очерёдности", due: "По сроку", changed: "По изменениям" },
@@ -138,7 +138,7 @@ const ru = {
     details: "Подробности", by: "{who}", trace: "След", source: "Система", seq: "Событие {n}", permalink: "Ссылка на событие",
   },
   hops: { title: "Сообщения между системами", empty: "Сообщений ещё не было", waiting: "ждём", what: "Что", proof: "Доказательство", when: "Когда", table: "Те же сообщения списком",
-    place: { order: "Заказ", shop: "Магазин", api: "API", door: "Приём", submission: "Приём", intake: "Приём", office: "Офис", orders: "Заказы", outbox: "Исходящие", relay: "Отправка", transport: "Транспорт", inbox: "Входящие", quoting: "Расчёт цены", quoter: "Расчёт цены", price: "Расчёт цены", bridge: "Мост", mes: "MES", MES: "MES", floor: "Мастерская", crm: "CRM", partner: "Партнёр", customer: "Клиент", "price job": "Расчёт цены", "work order": "Наряд" }, kind: { submission: "Заявка", price: "Вопрос о цене", work_order: "Наряд", priced: "Цена", "order.approved": "Одобрен", "order.submitted": "Заявка" } },
+    place: { order: "Заказ", shop: "Магазин", api: "API", door: "Приём", submission: "Приём", intake: "Приём", office: "Офис", orders: "Заказы", outbox: "Исходящие", relay: "Отправка", transport: "Транспорт", inbox: "Входящие", quoting: "Расчёт цены", quoter: "Расчёт цены", price: "Расчёт цены", bridge: "Мост", mes: "MES", MES: "MES", floor: "Мастерская", crm: "CRM", partner: "Партнёр", customer: "Клиент", "price job": "Расчёт цены", "work order": "Наряд" }, kind: { submission: "Заявка", price: "Вопрос о цене", work_order: "Наряд", priced: "Цена", order_approved: "Одобрен", order_submitted: "Заявка", price_wanted: "Вопрос о цене", price_calculated: "Цена" } },
   files: { title: "Файлы и позиции", position: "Позиция {n}", quantity: "{n} шт.", material: "Материал", engraving: "Гравировка", sku: "Готовое изделие", size: "Размер", checksum: "Контрольная сумма", rejected: "Файл не годится: {why}", none: "В заказе нет файлов" },
   times: { title: "Сроки", stage: "Этап", entered: "Начат", left: "Закончен", spent: "Занял", norm: "Норма", created: "Создан", submitted: "Принят", promised: "Обещан", asked: "Просили к", changed: "Изменения обещания — в ленте" },
   related: { title: "Связанные", workOrders: "Наряды", current: "действующий", earlier: "прежний", origin: "Заменяет заказ", replacement: "Заменён заказом", returnCase: "Возврат", shipment: "Отправление", none: "Связанных записей нет", mesId: "в MES: {id}",
