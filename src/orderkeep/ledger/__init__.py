@@ -1,0 +1,7 @@
+"""What we hold against what others hold: the balance, and ``verify``.
+
+Nothing here believes a table because another one says the same: every order is rebuilt from its
+events, walked along the published lifecycle step by step, and compared with its row, its body, its
+files, its envelopes and, when asked, with the MES. What does not fit is named by order number. This
+module reads only.
+"""

@@ -1,0 +1,175 @@
+"""What the MES really has, against what we say it has: S3, S4 and S9.
+
+The MES is listed before our tables are read: whatever it shows then was meant to be sent before,
+so a job that our tables do not know is a ghost and not merely new. What our tables claim and the
+listing does not show is looked up afterwards, and again after the MES's visibility lag.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from orderkeep.bridge.ports import Mes, MesJob, MesUnavailable
+from orderkeep.kernel.ids import WorkOrderRef, order_n, order_no_of
+from orderkeep.ledger.checks import Checked
+from orderkeep.ledger.evidence import Violation
+
+RECALLED = frozenset({"recalled", "cancelled", "canceled"})
+"""Status words of a job that will not be made: no effect any more."""
+TRIES = 3
+LONGEST_PAUSE_S = 5.0
+
+T = TypeVar("T")
+Sleep = Callable[[float], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Shown:
+    """The jobs a MES shows, by our reference."""
+
+    jobs: defaultdict[str, list[MesJob]] = field(default_factory=lambda: defaultdict(list))
+
+    def __len__(self) -> int:
+        return sum(map(len, self.jobs.values()))
+
+    def add(self, jobs: Iterable[MesJob]) -> None:
+        """Note jobs; one that is known already is noted once."""
+        for job in jobs:
+            known = self.jobs[job.reference]
+            if job.mes_id not in {one.mes_id for one in known}:
+                known.append(job)
+
+
+@dataclass(slots=True)
+class Claims:
+    """What our tables say of the MES, gathered order by order."""
+
+    at_mes: dict[str, str] = field(default_factory=dict)
+    """Order numbers by references the MES must have."""
+    sent: set[str] = field(default_factory=set)
+    unsent: dict[str, str] = field(default_factory=dict)
+    """Order numbers by references that no intent to send was ever written for."""
+    dropped: set[str] = field(default_factory=set)
+    """Those of ``unsent`` that never will be sent: their orders are cancelled."""
+    orders: set[str] = field(default_factory=set)
+
+    def add(self, checked: Checked) -> None:
+        """Note what one order claims."""
+        self.orders.add(checked.order_no)
+        self.at_mes |= dict.fromkeys(checked.claims, checked.order_no)
+        self.sent |= checked.sent
+        self.unsent |= dict.fromkeys(checked.asked - checked.sent, checked.order_no)
+        self.dropped |= checked.dropped
+
+
+class FarSide:
+    """Asks a MES what it has."""
+
+    def __init__(self, mes: Mes, sleep: Sleep = asyncio.sleep, together: int = 8) -> None:
+        self._mes = mes
+        self._sleep = sleep
+        self._gate = asyncio.Semaphore(together)
+        self.shown = Shown()
+        self.unanswered: set[str] = set()
+        """References that the MES gave no usable answer for."""
+
+    async def read_listing(self) -> None:
+        """Read the MES's listing, if it has one.
+
+        Raises:
+            MesUnavailable: it gave no usable answer.
+        """
+        if not self._mes.capabilities.listing:
+            return
+        cursor: str | None = None
+        while True:
+            jobs, cursor = await self._page(cursor)
+            self.shown.add(jobs)
+            if cursor is None:
+                return
+
+    async def check(self, claims: Claims, still_at_mes: Callable[[str], bool]) -> list[Violation]:
+        """Compare what was listed, and what is looked up now, with our claims."""
+        if self._mes.capabilities.lookup:
+            known = self._mes.capabilities.listing
+            # Without a listing every reference is asked for, but none that may be sent meanwhile.
+            await self._look(set(claims.at_mes) if known else claims.sent | claims.dropped)
+        missing = await self._missing(claims, still_at_mes)
+        return [*_doubled(self.shown), *missing, *_ghosts(self.shown, claims)]
+
+    async def _missing(
+        self, claims: Claims, still_at_mes: Callable[[str], bool]
+    ) -> list[Violation]:
+        """S4, said only after the visibility lag and a second look."""
+        gone = self._absent(claims)
+        if gone:
+            await self._sleep(self._mes.capabilities.visibility_lag.total_seconds())
+            await (self._look(gone) if self._mes.capabilities.lookup else self.read_listing())
+        return [
+            Violation("S4", claims.at_mes[reference], f"the MES has no {reference}, we say it has")
+            for reference in sorted(self._absent(claims))
+            if still_at_mes(reference)
+        ]
+
+    def _absent(self, claims: Claims) -> set[str]:
+        return {
+            reference
+            for reference in claims.at_mes
+            if not self.shown.jobs.get(reference) and reference not in self.unanswered
+        }
+
+    async def _look(self, references: Iterable[str]) -> None:
+        wanted = [one for one in references if not self.shown.jobs.get(one)]
+        await asyncio.gather(*(self._find(reference) for reference in wanted))
+
+    async def _find(self, reference: str) -> None:
+        async with self._gate:
+            try:
+                jobs = await self._tried(lambda: self._mes.find(WorkOrderRef(reference)))
+            except MesUnavailable:
+                self.unanswered.add(reference)
+            else:
+                self.shown.add(jobs)
+
+    async def _page(self, cursor: str | None) -> tuple[Sequence[MesJob], str | None]:
+        return await self._tried(lambda: self._mes.list(cursor))
+
+    async def _tried(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask again a few times: a slow MES must not make the whole audit fail."""
+        for _ in range(TRIES - 1):
+            try:
+                return await ask()
+            except MesUnavailable as away:
+                pause = away.retry_after.total_seconds() if away.retry_after else 1.0
+                await self._sleep(min(pause, LONGEST_PAUSE_S))
+        return await ask()
+
+
+def _doubled(shown: Shown) -> Iterator[Violation]:
+    for reference, jobs in sorted(shown.jobs.items()):
+        alive = [job.mes_id for job in jobs if job.status not in RECALLED]
+        if len(alive) > 1:
+            what = f"{reference} is made {len(alive)} times at the MES: {', '.join(alive)}"
+            yield Violation("S3", _owner(reference), what)
+
+
+def _ghosts(shown: Shown, claims: Claims) -> Iterator[Violation]:
+    for reference, jobs in sorted(shown.jobs.items()):
+        if not jobs or reference in claims.sent:
+            continue
+        number = _owner(reference)
+        if reference in claims.unsent:
+            what = f"the MES has {reference}, which was never sent"
+        elif number in claims.orders:
+            what = f"the MES has {reference}, which the order never asked for"
+        else:
+            what = f"the MES has {reference}, and we have no such order"
+        yield Violation("S9", number, what)
+
+
+def _owner(reference: str) -> str:
+    """The order a reference belongs to; a stranger's reference names itself."""
+    number = order_no_of(reference)
+    return number if order_n(number) else reference
