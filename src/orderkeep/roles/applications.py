@@ -9,8 +9,9 @@ from orderkeep.adapters.passwords import Argon2Passwords
 from orderkeep.http.door.app import build_door
 from orderkeep.http.office.app import OfficeApp, build_office
 from orderkeep.http.office.parts import Catalogue, OfficeSettings
+from orderkeep.intake.drafts import Drafts
 from orderkeep.quoting.price_book import PriceBook
-from orderkeep.roles.parts import Parts
+from orderkeep.roles.parts import Parts, catalogue, promise
 
 FULL = 2
 """SQLite's number for synchronous=FULL."""
@@ -59,6 +60,13 @@ def office_app(parts: Parts) -> OfficeApp:
         floor=parts.workshop if on_floor else None,
         decisions=parts.bridge,
         intake=parts.intake,
+        drafts=Drafts(
+            parts.store,
+            parts.master,
+            lambda: catalogue(parts.book),
+            promise(parts.policy),
+            parts.clock,
+        ),
         files=parts.files,
         catalogue=lambda: shown(parts.book),
     )
