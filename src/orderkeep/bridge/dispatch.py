@@ -106,6 +106,8 @@ class Bridge:
         self._settings = settings
         self._words = dict(settings.words)
         self._holder = holder
+        self._failure: Exception | None = None
+        """Why the last step left something unwritten."""
 
     # --- from the inbox -------------------------------------------------------------------------
 
@@ -180,22 +182,44 @@ class Bridge:
     async def recover(self) -> int:
         """At start: whoever was sending is gone, so it may have been done. Returns how many."""
         now = self._clock.now()
-        return await self._store.write(lambda work: work.deliveries.abandon(DESTINATION, now))
+        return await self._store.write(lambda work: work.deliveries.abandon(DESTINATION, now, None))
 
     async def step(self) -> int:
-        """Move every due work order once; returns how many there were."""
+        """Move every due work order once; returns how many there were.
+
+        Raises:
+            Exception: the first failure, after every other work order has been moved.
+        """
         now = self._clock.now()
+        await self._look_after_own(now)
         rows = await self._store.read(lambda work: work.deliveries.due(DESTINATION, now, BATCH))
         gate = asyncio.Semaphore(self._settings.concurrency)
         await asyncio.gather(*(self._guarded(row, gate) for row in rows))
+        if self._failure is not None:
+            raise self._failure
         return len(rows)
 
+    async def _look_after_own(self, now: datetime) -> None:
+        """What we were sending when the store failed has an outcome that nobody wrote down.
+
+        Nothing of ours is under way between two steps, so all of it may have been done.
+        """
+        if self._failure is None:
+            return
+        await self._store.write(
+            lambda work: work.deliveries.abandon(DESTINATION, now, self._holder)
+        )
+        self._failure = None
+
     async def _guarded(self, row: Delivery, gate: asyncio.Semaphore) -> None:
+        """A failure of one must not let go of the others: they are on their way to the MES."""
         async with gate:
             try:
                 await self._move(row)
             except LeaseLost:
                 log.info("work_order.taken_over", work_order_no=row.reference)
+            except Exception as failure:  # noqa: BLE001  # Raised by the step, when all are done.
+                self._failure = self._failure or failure
 
     async def _move(self, row: Delivery) -> None:
         now = self._clock.now()

@@ -48,8 +48,11 @@ class DeliveryStore(Protocol):
         """
         ...
 
-    def abandon(self, destination: str, now: datetime) -> int:
-        """At start, when every earlier holder is proven gone: make their rows due; how many."""
+    def abandon(self, destination: str, now: datetime, holder: str | None) -> int:
+        """Make due what is being sent by a holder that is proven to send no more; how many.
+
+        None means all holders: at start, when every earlier one is gone.
+        """
         ...
 
 

@@ -245,7 +245,7 @@ class CancelRefused(Event, frozen=True, tag="order.cancel_refused"):
 
 
 class CancelWithdrawn(Event, frozen=True, tag="order.cancel_withdrawn"):
-    """The seller decided that it goes on."""
+    """It goes on: the seller decided so, or it was shipped before it could be cancelled."""
 
     reason: str
 

@@ -1,9 +1,11 @@
 """A MES in memory that does its worst: late, lost, doubled, lying by silence. Never by a look-up
-after its visibility lag, since against that nothing helps."""
+after its visibility lag, since against that nothing helps. It lives by the true time: our own
+clock may jump, its does not."""
 
-from asyncio import Future
+from asyncio import CancelledError, Future
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import Random
 
@@ -17,36 +19,47 @@ from orderkeep.bridge.ports import (
     WorkOrder,
 )
 from orderkeep.kernel.ids import WorkOrderRef
+from orderkeep.testing.faults import Faults
 
 ROAD = ("accepted", "started", "completed", "packaging", "shipped")
+FAULTS = ("refuse", "away", "lost", "done_then_lost", "slow", "slow_then_lost", "broken")
+LAG = timedelta(seconds=8)
+_CARELESS = 0.15
+"""How often a look-up or a recall gets no usable answer while things go wrong."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the MES knows of a reference."""
+
+    mes_id: str
+    status: str
+    visible_at: datetime
 
 
 class SimMes:
-    """Counts what it really did in ``effects``; faults come from ``fault``, names below."""
-
-    FAULTS = ("refuse", "away", "lost", "done_then_lost", "slow", "slow_then_lost")
+    """Counts what it really did in ``effects``; misbehaves as the history's faults say."""
 
     def __init__(
         self,
         chance: Random,
+        faults: Faults,
         now: Callable[[], datetime],
         pause: Callable[[], "Future[None]"],
         capabilities: Capabilities,
     ) -> None:
         self.capabilities = capabilities
         self.effects: Counter[str] = Counter()
-        self.jobs: dict[str, tuple[MesJob, datetime]] = {}
+        self.jobs: dict[str, Job] = {}
         self.bodies: dict[str, str] = {}
-        self.recalled: set[str] = set()
-        self.next_faults: list[str] = []
         self._chance = chance
+        self._faults = faults
         self._now = now
         self._pause = pause
         self._late: list[tuple[datetime, WorkOrder]] = []
 
     async def submit(self, work_order: WorkOrder) -> MesJob:
-        fault = self.next_faults.pop() if self.next_faults else None
-        match fault:
+        match self._faults.take_mes_fault():
             case "away":
                 raise MesUnavailable("no connection")
             case "refuse":
@@ -56,13 +69,15 @@ class SimMes:
             case "done_then_lost":
                 self._do(work_order)
                 raise MesOutcomeUnknown("no answer")
+            case "broken":
+                self._do(work_order)
+                raise RuntimeError("an answer that the adapter did not expect")
             case "slow":
-                await self._pause()
+                await self._wait(work_order)
                 return self._do(work_order)
             case "slow_then_lost":
-                # The request lives on at the MES after the connection is gone: a zombie.
-                self._late.append((self._now() + self.capabilities.visibility_lag / 2, work_order))
-                await self._pause()
+                await self._wait(work_order)
+                self._do_late(work_order)
                 raise MesOutcomeUnknown("timeout")
             case _:
                 return self._do(work_order)
@@ -70,24 +85,22 @@ class SimMes:
     async def find(self, reference: WorkOrderRef) -> Sequence[MesJob]:
         if not self.capabilities.lookup:
             raise MesUnavailable("no look-up")
-        if self.next_faults and self._chance.random() < 0.2:  # noqa: PLR2004  # A fifth.
-            raise MesUnavailable("busy")
-        known = self.jobs.get(reference)
-        if known is None or known[1] + self.capabilities.visibility_lag > self._now():
-            return []
-        return [known[0]]
+        self._may_be_busy()
+        job = self.jobs.get(reference)
+        return [_shown(reference, job)] if job and job.visible_at <= self._now() else []
 
     async def list(self, cursor: str | None) -> tuple[Sequence[MesJob], str | None]:
-        return [job for job, _ in self.jobs.values()], None
+        return [_shown(reference, job) for reference, job in self.jobs.items()], None
 
     async def recall(self, reference: WorkOrderRef) -> None:
-        known = self.jobs.get(reference)
-        if known is None:
+        self._may_be_busy()
+        job = self.jobs.get(reference)
+        if job is None:
             raise MesUnavailable("not shown")
-        if known[0].status not in {"accepted", "recalled"}:
+        if not self.capabilities.recall or job.status not in {"accepted", "recalled"}:
             raise RecallRefused("being made")
-        self._put(MesJob(known[0].mes_id, reference, "recalled"))
-        self.recalled.add(reference)
+        self.jobs[reference] = replace(job, status="recalled")
+        self._may_be_busy()  # Done, and the answer is lost.
 
     # --- the world's side -----------------------------------------------------------------------
 
@@ -97,28 +110,44 @@ class SimMes:
         due = [work_order for at, work_order in self._late if at <= now]
         self._late = [(at, work_order) for at, work_order in self._late if at > now]
         for work_order in due:
-            self._do(work_order)
+            self._do(work_order, lag=LAG / 2)
 
     def advance(self, reference: str) -> None:
         """A job is worked on: one step further."""
-        job, since = self.jobs[reference]
+        job = self.jobs[reference]
         if job.status in ROAD[:-1]:
-            status = ROAD[ROAD.index(job.status) + 1]
-            self.jobs[reference] = (MesJob(job.mes_id, reference, status), since)
+            self.jobs[reference] = replace(job, status=ROAD[ROAD.index(job.status) + 1])
 
-    def _do(self, work_order: WorkOrder) -> MesJob:
-        known = self.jobs.get(work_order.reference)
+    async def _wait(self, work_order: WorkOrder) -> None:
+        try:
+            await self._pause()
+        except CancelledError:
+            # The process died; what it had sent lives on.
+            if self._chance.random() < 0.5:  # noqa: PLR2004  # Every other time.
+                self._do_late(work_order)
+            raise
+
+    def _do_late(self, work_order: WorkOrder) -> None:
+        """The connection is gone, the request is not: done and shown within the lag from now."""
+        self._late.append((self._now() + LAG / 2 * self._chance.random(), work_order))
+
+    def _may_be_busy(self) -> None:
+        if self._faults.mes and self._chance.random() < _CARELESS:
+            self._faults.struck["mes busy"] += 1
+            raise MesUnavailable("busy")
+
+    def _do(self, work_order: WorkOrder, lag: timedelta = LAG) -> MesJob:
+        reference = work_order.reference
+        known = self.jobs.get(reference)
         if known and self.capabilities.idempotency != "none":
-            return known[0]
-        self.effects[work_order.reference] += 1
-        self.bodies[work_order.reference] = work_order.body_sha256
-        mes_id = f"M{sum(self.effects.values())}"
-        return self._put(MesJob(mes_id, work_order.reference, "accepted"))
-
-    def _put(self, job: MesJob) -> MesJob:
-        known = self.jobs.get(job.reference)
-        self.jobs[job.reference] = (job, known[1] if known else self._now())
-        return job
+            return _shown(reference, known)
+        self.effects[reference] += 1
+        self.bodies[reference] = work_order.body_sha256
+        shown_at = self._now() + lag * self._chance.random()
+        job = Job(f"M{self.effects.total()}", "accepted", shown_at)
+        self.jobs[reference] = job
+        return _shown(reference, job)
 
 
-LAG = timedelta(seconds=8)
+def _shown(reference: str, job: Job) -> MesJob:
+    return MesJob(job.mes_id, reference, job.status)

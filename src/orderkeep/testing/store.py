@@ -4,13 +4,16 @@ A crash is an exception that a failpoint's handler raises: before the commit it 
 work back, after it the changes stay; either way the caller hears nothing but the crash.
 """
 
-from collections.abc import Callable, Sequence
+import sqlite3
+from asyncio import Future, get_running_loop
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from typing import Any, TypeVar
 
 from orderkeep.adapters.sql.connections import memory_link
 from orderkeep.adapters.sql.hot_sqlite.accept import AcceptBatch, SqlAcceptLane
 from orderkeep.adapters.sql.hot_sqlite.claim import ClaimBatch, SqlClaimLane
-from orderkeep.adapters.sql.lanes import Failed, Lane, UnitLane, run_batch
+from orderkeep.adapters.sql.lanes import Batch, Failed, Lane, UnitLane, run_batch
 from orderkeep.adapters.sql.tables import metadata
 from orderkeep.adapters.sql.work import SqlWork
 from orderkeep.kernel.bells import Bells
@@ -29,11 +32,22 @@ class SimStore:
         self._bells = bells or Bells()
         self._watchers: list[Callable[[Sequence[BoardRow]], None]] = []
         self._units = UnitLane()
+        self._accepting = AcceptBatch()
+        self._claiming = ClaimBatch()
         self._clear = [str(table.delete()) for table in metadata.sorted_tables]
+        self.held = False
+        """Whether what is to be written waits for ``flush``, as it waits for a disk."""
+        self._waiting: list[tuple[Lane[Any], Any, Future[Any]]] = []
+
+    @property
+    def raw(self) -> sqlite3.Connection:
+        """The bare connection, for the world's own look at the tables."""
+        return self._link.raw
 
     async def write(self, unit: Callable[[SqlWork], T]) -> T:
-        """Run a unit of work in a commit of its own."""
-        return self.write_now(unit)
+        """Run a unit of work in a commit of its own, or shared with others that wait."""
+        outcome: T = await self.submit(self._units, unit)
+        return outcome
 
     def write_now(self, unit: Callable[[SqlWork], T]) -> T:
         """The same for callers without an event loop."""
@@ -41,8 +55,12 @@ class SimStore:
         return outcome
 
     async def submit(self, lane: Lane[Any], item: Any) -> Any:
-        """Run an item of a hot lane in a commit of its own."""
-        return self._run(lane, item)
+        """Run an item of a hot lane in a commit of its own, or shared with others that wait."""
+        if not self.held:
+            return self._run(lane, item)
+        future: Future[Any] = get_running_loop().create_future()
+        self._waiting.append((lane, item, future))
+        return await future
 
     async def read(self, query: Callable[[SqlWork], T]) -> T:
         """Run a query."""
@@ -62,20 +80,63 @@ class SimStore:
 
     def accepting(self, policy: Policy) -> SqlAcceptLane:
         """Where intake leaves its submissions."""
-        return SqlAcceptLane(self, AcceptBatch(), policy)
+        return SqlAcceptLane(self, self._accepting, policy)
 
     def claiming(self) -> SqlClaimLane:
         """Where operators take orders."""
-        return SqlClaimLane(self, ClaimBatch())
+        return SqlClaimLane(self, self._claiming)
 
     def on_changes(self, watcher: Callable[[Sequence[BoardRow]], None]) -> None:
         """Call ``watcher`` with the board's rows that a commit changed."""
         self._watchers.append(watcher)
         self._link.watched = True
 
+    # --- shared commits -------------------------------------------------------------------------
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a commit."""
+        return len(self._waiting)
+
+    def flush(self) -> None:
+        """Commit together what waits, the hot lanes first, and tell everyone."""
+        taken, self._waiting = self._waiting, []
+        taken.sort(key=lambda entry: self._rank(entry[0]))
+        batch = [(lane, [entry[1] for entry in group]) for lane, group in _by_lane(taken)]
+        work = SqlWork(self._link)
+        outcomes = self._commit(work, batch)
+        for (_, _, future), outcome in zip(taken, outcomes, strict=True):
+            _settle(future, outcome)
+        self._after(work)
+
+    def fail(self, told: Exception, *, kept: bool) -> None:
+        """The disk fails: everyone who waits is told so, whether or not it was kept."""
+        taken, self._waiting = self._waiting, []
+        if kept:
+            taken.sort(key=lambda entry: self._rank(entry[0]))
+            batch = [(lane, [entry[1] for entry in group]) for lane, group in _by_lane(taken)]
+            self._commit(SqlWork(self._link), batch)
+        for _, _, future in taken:
+            _settle(future, Failed(told))
+
+    def abandon(self) -> None:
+        """The process died: what waited was never begun."""
+        self._waiting.clear()
+
+    def _rank(self, lane: Lane[Any]) -> int:
+        return (self._accepting, self._claiming, self._units).index(lane)
+
+    def _commit(self, work: SqlWork, batch: Batch) -> list[Any]:
+        try:
+            return run_batch(work, batch)
+        finally:
+            if work.raw.in_transaction:
+                work.raw.execute("ROLLBACK")
+
     def reset(self) -> None:
         """Forget everything; quicker than another store."""
         raw = self._link.raw
+        self._waiting.clear()
         raw.execute("PRAGMA foreign_keys=OFF")  # whole tables go at once when nothing is checked
         raw.execute("BEGIN")
         for delete_all in self._clear:
@@ -93,11 +154,7 @@ class SimStore:
 
     def _run(self, lane: Lane[Any], item: Any) -> Any:
         work = SqlWork(self._link)
-        try:
-            [outcome] = run_batch(work, [(lane, [item])])
-        finally:
-            if work.raw.in_transaction:
-                work.raw.execute("ROLLBACK")
+        [outcome] = self._commit(work, [(lane, [item])])
         self._after(work)
         if isinstance(outcome, Failed):
             raise outcome.error
@@ -109,3 +166,21 @@ class SimStore:
         for watcher in self._watchers:
             if work.board_rows:
                 watcher(work.board_rows)
+
+
+_Entry = tuple[Lane[Any], Any, "Future[Any]"]
+
+
+def _by_lane(entries: Sequence[_Entry]) -> Iterator[tuple[Lane[Any], list[_Entry]]]:
+    for _, group in groupby(entries, key=lambda entry: id(entry[0])):
+        members = list(group)
+        yield members[0][0], members
+
+
+def _settle(future: "Future[Any]", outcome: Any) -> None:
+    if future.done():
+        return  # Its caller has gone; the work is done all the same.
+    if isinstance(outcome, Failed):
+        future.set_exception(outcome.error)
+    else:
+        future.set_result(outcome)

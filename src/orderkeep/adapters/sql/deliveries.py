@@ -71,10 +71,12 @@ class SqlDeliveries:
     def change(self, row: Delivery, **columns: Any) -> Delivery:
         return self._write(row, **columns)
 
-    def abandon(self, destination: str, now: datetime) -> int:
+    def abandon(self, destination: str, now: datetime, holder: str | None) -> int:
         sending = and_(
             deliveries.c.destination == destination, deliveries.c.state == Delivered.SENDING
         )
+        if holder is not None:
+            sending = and_(sending, deliveries.c.holder == holder)
         return self._connection.execute(
             update(deliveries)
             .where(sending, or_(deliveries.c.next_at.is_(None), deliveries.c.next_at > now))

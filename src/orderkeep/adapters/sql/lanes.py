@@ -69,9 +69,11 @@ def run_batch(work: SqlWork, batch: Batch) -> list[Any]:
         sqlite3.Error, BatchLost: nothing was done; the transaction may still be open.
     """
     work.raw.execute("BEGIN IMMEDIATE")
+    work.begun = False
     outcomes: list[Any] = []
     for lane, items in batch:
         outcomes += lane.run(work, items)
+        work.begun = True
     gates = [lane.gates for lane, _ in batch if lane.gates is not None]
     for gate in gates:
         reach(gate.before_commit)
@@ -134,17 +136,21 @@ class HalvingLane(Generic[ItemT]):
 
     def run(self, work: SqlWork, items: Sequence[ItemT]) -> Sequence[Any]:
         own = work.another()
-        work.raw.execute("SAVEPOINT batch")
+        # Nothing before us to be kept: no savepoint, which would copy every page before its change.
+        alone = not work.begun
+        work.begun = True
+        if not alone:
+            work.raw.execute("SAVEPOINT batch")
         try:
             outcomes = self.run_all(own, items)
             own.finish()
-        except sqlite3.OperationalError as error:
-            undo(work.raw, "batch", error)
-            raise  # the disk's fault, not an item's
+        except sqlite3.OperationalError:
+            raise  # the disk's fault, not an item's: nothing of the transaction is to be kept
         except Exception as error:  # noqa: BLE001  # one item is bad: which one?
-            undo(work.raw, "batch", error)
+            undo(work.raw, None if alone else "batch", error)
             return self._halves(work, items, error)
-        work.raw.execute("RELEASE batch")
+        if not alone:
+            work.raw.execute("RELEASE batch")
         work.absorb(own)
         return outcomes
 
@@ -159,13 +165,17 @@ class HalvingLane(Generic[ItemT]):
         return [*self.run(work, items[:middle]), *self.run(work, items[middle:])]
 
 
-def undo(raw: sqlite3.Connection, savepoint: str, error: Exception) -> None:
-    """Take back one savepoint.
+def undo(raw: sqlite3.Connection, savepoint: str | None, error: Exception) -> None:
+    """Take back one savepoint, or everything so far.
 
     Raises:
         BatchLost: SQLite has already taken back the whole transaction.
     """
     if not raw.in_transaction:
         raise BatchLost(str(error)) from error
+    if savepoint is None:
+        raw.execute("ROLLBACK")
+        raw.execute("BEGIN IMMEDIATE")
+        return
     raw.execute(f"ROLLBACK TO {savepoint}")
     raw.execute(f"RELEASE {savepoint}")

@@ -33,6 +33,8 @@ class SqlWork:
         self._link = link
         self.woken: list[str] = []
         self.board_rows: list[BoardRow] = []
+        self.begun = True
+        """Whether the transaction holds changes that have to be kept."""
 
     # --- connections ------------------------------------------------------------------------
 

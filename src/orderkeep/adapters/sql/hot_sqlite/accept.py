@@ -90,7 +90,7 @@ class AcceptBatch(HalvingLane[Prepared]):
             work.counters.add(of_stage(Stage.SUBMITTED), len(desk.fresh))
             work.wake(TOPIC)
         if work.watched:
-            work.board_rows += [_board_row(n, item) for n, item in desk.fresh]
+            work.board_rows += [_board_row(no, item) for _, no, item in desk.fresh]
         return outcomes
 
 
@@ -144,41 +144,46 @@ class _Desk:
         self._next = following
         self._keys, self._refs = _known(raw, items)
         self._key_rows: list[tuple[Any, ...]] = []
-        self.fresh: list[tuple[int, Prepared]] = []
+        self.fresh: list[tuple[int, OrderNo, Prepared]] = []
 
     def take(self, item: Prepared) -> Acceptance | Failed:
         submission = item.submission
         key = (submission.partner_id, submission.key)
         known = self._keys.get(key)
         if known is not None:
-            return _replay(known, submission, KeyReused("The key was used with another body"))
+            if known.body_sha256 == submission.body_sha256:
+                return _again(known)
+            return Failed(KeyReused("The key was used with another body"))
         ref = (submission.partner_id, submission.client_ref)
         known = self._refs.get(ref)
         if known is None:
-            known = self._refs[ref] = self._open(item)
-            outcome: Acceptance | Failed = _first(known, submission)
+            outcome = self._open(item, ref)
+        elif known.body_sha256 == submission.body_sha256:
+            outcome = _again(known)
         else:
-            outcome = _replay(known, submission, _taken(known))
-        if isinstance(outcome, Acceptance):
-            # Also when the key is a second one for the same order: it too means it for ever.
-            self._keys[key] = known
-            self._key_rows.append((*key, submission.body_sha256, known.n, item.at))
+            return Failed(_taken(known))
+        # Also when the key is a second one for the same order: it too means it for ever.
+        known = self._keys[key] = self._refs[ref]
+        self._key_rows.append((*key, submission.body_sha256, known.n, item.at))
         return outcome
 
     def write(self, raw: sqlite3.Connection) -> None:
         fresh = self.fresh
-        insert_many(raw, _ORDER, _ORDER_ROW, [(n, *item.order) for n, item in fresh])
-        insert_many(raw, _EVENT, _EVENT_ROW, [(n, *item.event) for n, item in fresh])
-        insert_many(raw, _SUBMISSION, "(?, ?)", [(n, item.submission.body) for n, item in fresh])
+        insert_many(raw, _ORDER, _ORDER_ROW, [(n, *item.order) for n, _, item in fresh])
+        insert_many(raw, _EVENT, _EVENT_ROW, [(n, *item.event) for n, _, item in fresh])
+        insert_many(raw, _SUBMISSION, "(?, ?)", [(n, item.submission.body) for n, _, item in fresh])
         insert_many(raw, _KEY, "(?, ?, ?, ?, ?)", self._key_rows)
-        insert_many(raw, _ENVELOPE, _ENVELOPE_ROW, [_announcement(n, item) for n, item in fresh])
+        insert_many(
+            raw, _ENVELOPE, _ENVELOPE_ROW, [_announcement(no, item) for _, no, item in fresh]
+        )
 
-    def _open(self, item: Prepared) -> Known:
-        n = self._next
+    def _open(self, item: Prepared, ref: tuple[str, str]) -> Acceptance:
+        n, submission = self._next, item.submission
         self._next += 1
-        self.fresh.append((n, item))
-        submission = item.submission
-        return Known(n, submission.body_sha256, submission.client_ref, item.at)
+        no = order_no(n)
+        self.fresh.append((n, no, item))
+        self._refs[ref] = Known(n, submission.body_sha256, submission.client_ref, item.at)
+        return Acceptance(no, submission.client_ref, submission.at, replayed=False)
 
 
 _Names = dict[tuple[str, str], Known]
@@ -194,19 +199,9 @@ def _named(raw: sqlite3.Connection, query: str, names: Sequence[tuple[str, str]]
     return {(row[0], row[1]): Known(*row[2:]) for row in look_up(raw, query, "(?, ?)", names)}
 
 
-def _replay(known: Known, submission: Submission, refusal: Exception) -> Acceptance | Failed:
-    if known.body_sha256 != submission.body_sha256:
-        return Failed(refusal)
-    return _again(known)
-
-
 def _taken(known: Known) -> ClientRefTaken:
     no = order_no(known.n)
     return ClientRefTaken(f"Your number already means {no}, with another body", order_no=no)
-
-
-def _first(known: Known, submission: Submission) -> Acceptance:
-    return Acceptance(order_no(known.n), known.client_ref, submission.at, replayed=False)
 
 
 def _again(known: Known) -> Acceptance:
@@ -229,17 +224,17 @@ def _event_tail(submission: Submission, at: int) -> tuple[Any, ...]:
     )
 
 
-def _announcement(n: int, item: Prepared) -> tuple[Any, ...]:
-    submission, no = item.submission, order_no(n)
+def _announcement(no: OrderNo, item: Prepared) -> tuple[Any, ...]:
+    submission = item.submission
     body = b'{"order_no":"%b","version":1}' % no.encode()
     return (submission.envelope_id, no, item.at, submission.cause.trace_id, body)
 
 
-def _board_row(n: int, item: Prepared) -> BoardRow:
+def _board_row(no: OrderNo, item: Prepared) -> BoardRow:
     submission, event = item.submission, item.submission.event
     due_at, timer_at = item.order[8:10]
     return BoardRow(
-        order_no=OrderNo(order_no(n)),
+        order_no=no,
         version=1,
         partner_id=submission.partner_id,
         channel=event.channel,

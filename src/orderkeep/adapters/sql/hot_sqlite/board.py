@@ -75,7 +75,7 @@ def walk(work: Connected, planned: Plan, after: Cursor | None, limit: int) -> Pa
         after.order != _name(planned.key) or len(after.key) != len(planned.key)
     ):
         after = None
-    stretch = STRETCH // len(planned.legs) if planned.rest else limit + 1
+    stretch = max(STRETCH // len(planned.legs), 2) if planned.rest else limit + 1
     walked = [_keys(work, planned, leg, after, stretch) for leg in planned.legs]
     # Beyond the end of a leg that was cut short, another leg's rows would come too early.
     cuts = [keys[-1].place for keys in walked if len(keys) == stretch]

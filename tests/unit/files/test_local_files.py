@@ -1,0 +1,107 @@
+"""Bytes in a folder: whole under their hash, or not at all."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from orderkeep.adapters.files import LocalFiles
+from orderkeep.files.ports import FileNotFound, FilesUnavailable
+
+CONTENT = b"solid ring" * 300_000
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+async def keep(files: LocalFiles, content: bytes = CONTENT) -> str:
+    incoming = await files.receive()
+    for at in range(0, len(content), 65536):
+        await incoming.write(content[at : at + 65536])
+    sha256 = await incoming.finish()
+    await incoming.keep()
+    await incoming.discard()
+    return sha256
+
+
+async def test_bytes_come_back_as_they_went_in(tmp_path: Path) -> None:
+    files = LocalFiles(tmp_path)
+
+    assert await keep(files) == SHA256
+
+    async with files.open(SHA256) as path:
+        assert path.read_bytes() == CONTENT
+    assert await files.sizes() == {SHA256: len(CONTENT)}
+
+
+async def test_the_same_bytes_twice_are_kept_once(tmp_path: Path) -> None:
+    files = LocalFiles(tmp_path)
+
+    await keep(files)
+    await keep(files)
+
+    assert await files.sizes() == {SHA256: len(CONTENT)}
+    assert files.forget_unfinished() == 0
+
+
+async def test_file_and_folder_are_synced_before_the_name_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = LocalFiles(tmp_path)
+    steps: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def synced(descriptor: int) -> None:
+        steps.append("sync")
+        fsync(descriptor)
+
+    def named(path: Path, target: Path) -> Path:
+        steps.append("name")
+        return replace(path, target)
+
+    monkeypatch.setattr("os.fsync", synced)
+    monkeypatch.setattr(Path, "replace", named)
+
+    await keep(files)
+
+    # The bytes, the new folder's entry, the name, the name's entry.
+    assert steps == ["sync", "sync", "name", "sync"]
+
+
+async def test_an_upload_given_up_leaves_nothing(tmp_path: Path) -> None:
+    files = LocalFiles(tmp_path)
+    incoming = await files.receive()
+    await incoming.write(CONTENT)
+
+    await incoming.discard()
+
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+async def test_what_a_killed_process_left_half_is_forgotten(tmp_path: Path) -> None:
+    incoming = await LocalFiles(tmp_path).receive()
+    await incoming.write(CONTENT)
+
+    assert LocalFiles(tmp_path).forget_unfinished() == 1
+    await incoming.discard()
+
+
+@pytest.mark.parametrize("sha256", [SHA256, "", "../../x", "0" * 64, "." * 64, "/" * 64])
+async def test_what_is_not_kept_is_not_found(tmp_path: Path, sha256: str) -> None:
+    with pytest.raises(FileNotFound):
+        async with LocalFiles(tmp_path).open(sha256):
+            pass
+
+
+async def test_a_full_disk_is_told_as_come_again_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    incoming = await LocalFiles(tmp_path).receive()
+
+    def full(_fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+
+    with pytest.raises(FilesUnavailable):
+        await incoming.keep()
+    await incoming.discard()
