@@ -168,6 +168,23 @@ async def test_a_full_disk_refuses_and_heals(url: str) -> None:
         assert kept["orders"] == list(range(1, 200 - len(refused) + 2))
 
 
+async def test_a_unit_that_meets_a_full_disk_is_told_to_come_again(url: str) -> None:
+    def fills_the_disk(work: SqlWork) -> None:
+        for i in range(1000):
+            work.raw.execute(
+                "INSERT INTO audit (at, actor, action, subject) VALUES (?, ?, 'a', 's')",
+                (i, "x" * 4000),
+            )
+
+    async with opened(url) as store:
+        raw = store._writer.link.raw
+        pages = raw.execute("PRAGMA page_count").fetchone()[0]
+        raw.execute(f"PRAGMA max_page_count={pages + 4}")
+
+        with pytest.raises(StoreBusy):
+            await store.write(fills_the_disk)
+
+
 class FailingCommit:
     """A connection whose disk fails once, in the commit."""
 

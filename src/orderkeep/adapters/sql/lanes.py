@@ -3,11 +3,14 @@
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Generic, Protocol, TypeVar
 
 from orderkeep.adapters.sql.work import SqlWork
-from orderkeep.kernel.errors import OrderkeepError
+from orderkeep.kernel.errors import OrderkeepError, StoreBusy
 from orderkeep.kernel.failpoints import failpoint, reach
+
+RETRY_AFTER = timedelta(seconds=1)
 
 BEFORE_COMMIT = failpoint("store.before_commit", "nothing of the batch")
 AFTER_COMMIT = failpoint("store.after_commit", "the whole batch; nobody has been told")
@@ -125,10 +128,33 @@ class UnitLane:
             own.finish()
         except Exception as error:  # noqa: BLE001  # whatever it was belongs to its caller
             undo(raw, "unit", error)
-            return Failed(error)
+            return Failed(busy(error) if _is_the_disk(error) else error)
         raw.execute("RELEASE unit")
         work.absorb(own)
         return outcome
+
+
+_DISK = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+    }
+)
+
+
+def _is_the_disk(error: Exception) -> bool:
+    found = getattr(error, "orig", error)  # SQLAlchemy wraps what the driver raised
+    return getattr(found, "sqlite_errorcode", 0) & 0xFF in _DISK
+
+
+def busy(error: Exception) -> StoreBusy:
+    """Surely not done, for a reason that is not the caller's."""
+    refusal = StoreBusy("The database cannot be written now", retry_after=RETRY_AFTER)
+    refusal.__cause__ = error
+    return refusal
 
 
 class HalvingLane(Generic[ItemT]):

@@ -6,13 +6,21 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from itertools import repeat
 from time import perf_counter
 from typing import Any
 
 from orderkeep.adapters.sql.connections import Link
-from orderkeep.adapters.sql.lanes import Batch, BatchLost, CommitFailed, Failed, Lane, run_batch
+from orderkeep.adapters.sql.lanes import (
+    RETRY_AFTER,
+    Batch,
+    BatchLost,
+    CommitFailed,
+    Failed,
+    Lane,
+    busy,
+    run_batch,
+)
 from orderkeep.adapters.sql.work import SqlWork
 from orderkeep.kernel.errors import CommitOutcomeUnknown, OrderkeepError, StoreBusy
 from orderkeep.orders.view import BoardRow
@@ -22,8 +30,6 @@ QUEUE_BOUND = 4096
 
 SMALL_BATCH = 32
 """Fewer items than this are not worth a commit of their own."""
-
-RETRY_AFTER = timedelta(seconds=1)
 
 _Taken = list[tuple["Waiting", list["_Entry"]]]
 _Entry = tuple[Any, "asyncio.Future[Any]"]
@@ -201,11 +207,7 @@ def fate(error: Exception) -> Exception:
         unknown = CommitOutcomeUnknown("The disk failed while saving; ask again with the same key")
         unknown.__cause__ = error
         return unknown
-    if isinstance(error, sqlite3.Error | BatchLost):
-        busy = StoreBusy("The database cannot be written now", retry_after=RETRY_AFTER)
-        busy.__cause__ = error
-        return busy
-    return error
+    return busy(error) if isinstance(error, sqlite3.Error | BatchLost) else error
 
 
 def _batch(taken: _Taken) -> Batch:
