@@ -123,6 +123,16 @@ def _releasable(row: BoardRow, viewer: Viewer) -> bool:
     return claimed and _holds(row.claim_operator, viewer)
 
 
+def _closable(row: BoardRow, viewer: Viewer) -> bool:
+    # Whoever owes the next step tells of an open return ("support"); a hold hides it.
+    return row.stage is Stage.SHIPPED and row.due_owner == "carrier" and row.hold_reason is None
+
+
+def _reworkable(row: BoardRow, viewer: Viewer) -> bool:
+    # With a wanted cancellation the head owes a decision first; a hold hides that.
+    return row.stage in _MADE and row.due_owner == "operator" and row.hold_reason is None
+
+
 def _needs(*words: str) -> Callable[[BoardRow, Viewer], bool]:
     return lambda row, viewer: row.needs_person in words
 
@@ -152,7 +162,7 @@ _ROW: Mapping[str, Callable[[BoardRow, Viewer], bool]] = MappingProxyType(
         "settle": _needs("diverged"),
         "release": _releasable,
         "hand-back": _in_hands,
-        "rework": _at(*_MADE),
+        "rework": _reworkable,
         "cannot-be-made": _at(Stage.MANUFACTURING_STARTED),
         "reassign": lambda row, viewer: (
             row.stage in MAKING
@@ -173,7 +183,7 @@ _ROW: Mapping[str, Callable[[BoardRow, Viewer], bool]] = MappingProxyType(
         "return-open": _at(*_GONE),
         "return-inspect": lambda row, viewer: False,
         "return-resolve": lambda row, viewer: False,
-        "close": _at(Stage.SHIPPED),
+        "close": _closable,
         "note": _always,
     }
 )
