@@ -22,7 +22,7 @@ export const common: UserConfig = {
       colorMode: false,
       autoImport: false,
       experimental: { componentDetection: true },
-      icon: { clientBundle: { scan: true } },
+      icon: { clientBundle: { scan: { globInclude: ["src/**/*.{vue,ts}"], globExclude: ["node_modules"] } } },
       ui: { colors: { primary: "teal", neutral: "stone" } },
     }),
   ],

@@ -10,7 +10,7 @@ export const session = {
   me: () => call<wire.Me>("GET", `${BASE}/me`),
   signIn: (login: string, password: string) =>
     call<wire.Me>("POST", `${BASE}/session`, { login, password }),
-  signOut: () => call<void>("DELETE", `${BASE}/session`),
+  signOut: () => call<undefined>("DELETE", `${BASE}/session`),
   speak: (locale: wire.Locale) => call<wire.Me>("PATCH", `${BASE}/me`, { locale }),
 }
 
@@ -34,7 +34,7 @@ export const views = {
   all: () => call<wire.SavedView[] | { items: wire.SavedView[] }>("GET", `${BASE}/views`),
   save: (name: string, q: string) =>
     call<wire.SavedView>("PUT", `${BASE}/views`, { name, query: q }),
-  drop: (id: string) => call<void>("DELETE", `${BASE}/views/${no(id)}`),
+  drop: (id: string) => call<undefined>("DELETE", `${BASE}/views/${no(id)}`),
 }
 
 export const orders = {
@@ -62,7 +62,7 @@ export const admin = {
     call<wire.Partner>("POST", `${BASE}/partners`, partner),
   makeKey: (partnerId: string) =>
     call<{ key: string; id?: string }>("POST", `${BASE}/partners/${no(partnerId)}/keys`, {}),
-  dropKey: (id: string) => call<void>("DELETE", `${BASE}/keys/${no(id)}`),
+  dropKey: (id: string) => call<undefined>("DELETE", `${BASE}/keys/${no(id)}`),
   balance: () => call<wire.Balance>("GET", `${BASE}/balance`),
 }
 

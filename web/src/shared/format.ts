@@ -29,6 +29,10 @@ export function useFormat() {
   const clockExact = (when: When) =>
     part(when, { hour: "2-digit", minute: "2-digit", second: "2-digit" })
   const day = (when: When) => part(when, { day: "numeric", month: "short" })
+  /** For sentences: a short month's dot would end them. */
+  const dayInWords = (when: When) => part(when, { day: "numeric", month: "long" })
+  const momentInWords = (when: When) =>
+    part(when, { day: "numeric", month: "long", hour: "2-digit", minute: "2-digit" })
   const dayAndClock = (when: When) =>
     part(when, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" })
   const full = (when: When) =>
@@ -55,7 +59,7 @@ export function useFormat() {
     if (!value) return t("common.none")
     const { amount, currency: own } =
       typeof value === "string" ? { amount: value, currency } : value
-    return new Intl.NumberFormat(tag.value, { style: "currency", currency: own }).format(
+    return new Intl.NumberFormat(tag.value, { style: "currency", currency: own, currencyDisplay: "narrowSymbol" }).format(
       amount as unknown as number, // A decimal string keeps its digits; the types lag behind.
     )
   }
@@ -76,5 +80,5 @@ export function useFormat() {
     return te(`${group}.${code}`) ? t(`${group}.${code}`) : code
   }
 
-  return { clock, clockExact, day, dayAndClock, full, span, money, number, size, word }
+  return { clock, clockExact, day, dayInWords, momentInWords, dayAndClock, full, span, money, number, size, word }
 }

@@ -69,8 +69,11 @@ function find(meanings: string[], event: KeyboardEvent): Shortcut | undefined {
   const fresh = prefix && event.timeStamp - prefix.at < SEQUENCE_MS ? `${prefix.key} ` : ""
   // The one registered last is on top: a dialog's Escape before the page's.
   const candidates = [...registry].reverse().filter((shortcut) => applies(shortcut, event))
-  const wanted = fresh ? meanings.map((key) => fresh + key) : meanings
-  return candidates.find((shortcut) => wanted.includes(shortcut.keys))
+  for (const meaning of meanings) {
+    const found = candidates.find((shortcut) => shortcut.keys === fresh + meaning)
+    if (found) return found
+  }
+  return undefined
 }
 
 function applies(shortcut: Shortcut, event: KeyboardEvent): boolean {

@@ -11,8 +11,6 @@ const COUNTS_EVERY_MS = 30_000
 export interface LiveEars {
   row(row: Row): void
   refetch(): void
-  up(asOf: string | null): void
-  down(): void
 }
 
 export function useLive(ears: LiveEars) {
@@ -31,8 +29,8 @@ export function useLive(ears: LiveEars) {
     row: ears.row,
     refetch: ears.refetch,
     counts: (value) => (counts.value = value),
-    up: (asOf) => { connected.value = true; ears.up(asOf) },
-    down: () => { connected.value = false; ears.down() },
+    up: () => (connected.value = true),
+    down: () => (connected.value = false),
   })
   const timer = setInterval(() => void ask(), COUNTS_EVERY_MS)
   onScopeDispose(() => { stop(); clearInterval(timer) })

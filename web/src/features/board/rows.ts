@@ -3,7 +3,7 @@
  * A row that changed is replaced where it stands; a new one waits in the pill until asked for.
  */
 
-import { computed, shallowRef, triggerRef } from "vue"
+import { computed, shallowRef } from "vue"
 import { asProblem, type Problem } from "@/api/http"
 import { board } from "@/api/office"
 import type { Row } from "@/api/types"
@@ -23,6 +23,7 @@ export function useBoardRows(filter: () => Filter, belongs: (row: Row) => boolea
   const more = shallowRef<"idle" | "loading" | Problem>("idle")
   let place = new Map<string, number>()
   let asking: AbortController | null = null
+  let question = 0
 
   const items = computed(() => (remote.value.face === "ready" ? remote.value.value.items : []))
   const hasMore = computed(() => remote.value.face === "ready" && remote.value.value.next !== null)
@@ -30,6 +31,7 @@ export function useBoardRows(filter: () => Filter, belongs: (row: Row) => boolea
   async function load(keep = false): Promise<void> {
     asking?.abort()
     const mine = (asking = new AbortController())
+    question += 1
     if (!keep) remote.value = { face: "loading" }
     try {
       const page = await board.page({ ...filter(), limit: PAGE_ROWS }, { signal: mine.signal })
@@ -47,60 +49,49 @@ export function useBoardRows(filter: () => Filter, belongs: (row: Row) => boolea
   }
 
   async function loadMore(): Promise<void> {
-    const before = remote.value
-    if (before.face !== "ready" || !before.value.next || more.value === "loading") return
+    const now = remote.value
+    if (now.face !== "ready" || !now.value.next || more.value === "loading") return
+    const mine = question
     more.value = "loading"
     try {
-      const page = await board.page({ ...filter(), after: before.value.next, limit: PAGE_ROWS })
+      const page = await board.page({ ...filter(), after: now.value.next, limit: PAGE_ROWS })
       // Another question was put meanwhile: this answer belongs to nothing on the screen.
-      if (remote.value.face !== "ready" || remote.value.value !== before.value) return
-      append(before.value, page.items, page.next)
+      if (question !== mine) return
+      append(page.items, page.next)
       more.value = "idle"
     } catch (error) {
-      more.value = asProblem(error)
+      if (question === mine) more.value = asProblem(error)
     }
   }
 
-  /** Grows in place: copying 100,000 rows for every page would be felt. */
-  function append(rows: Rows, added: Row[], next: string | null): void {
-    for (const row of added) {
-      if (place.has(row.order_no)) continue
-      place.set(row.order_no, rows.items.length)
-      rows.items.push(row)
-    }
-    rows.next = next
-    triggerRef(remote)
+  function append(added: Row[], next: string | null): void {
+    const unseen = added.filter((row) => !place.has(row.order_no))
+    const rows = [...items.value, ...unseen]
+    unseen.forEach((row, index) => place.set(row.order_no, rows.length - unseen.length + index))
+    put({ items: rows, next })
+  }
+
+  function put(value: Rows): void {
+    if (remote.value.face === "ready") remote.value = { ...remote.value, value }
   }
 
   function hear(row: Row): void {
     const index = place.get(row.order_no)
-    const now = remote.value
-    if (now.face !== "ready") return
-    if (index !== undefined) replace(now.value, index, row)
+    if (remote.value.face !== "ready") return
+    if (index !== undefined) replace(index, row)
     else if (belongs(row)) fresh.value = new Map(fresh.value).set(row.order_no, row)
     else if (fresh.value.has(row.order_no)) fresh.value = without(fresh.value, row.order_no)
   }
 
-  function replace(rows: Rows, index: number, row: Row): void {
-    const shown = rows.items[index]
-    if (shown && shown.version > row.version) return // An older word, overtaken on its way.
-    // What I may do is not said to everyone on the live line; the shown rights hold till then.
-    rows.items[index] = row.can ? row : { ...row, ...(shown?.stage === row.stage && shown.can ? { can: shown.can } : {}) }
-    triggerRef(remote)
-  }
-
-  function lost(problem: Problem): void {
-    remote.value = failed(remote.value, problem)
-  }
-
-  function upAgain(asOf: string | null): void {
+  function replace(index: number, row: Row): void {
     const now = remote.value
-    if (now.face === "ready" && (now.stale || asOf)) {
-      remote.value = { ...now, stale: null, asOf: asOf ? new Date(asOf) : now.asOf }
-    }
+    if (now.face !== "ready") return
+    const shown = now.value.items[index]
+    if (shown && shown.version > row.version) return // An older word, overtaken on its way.
+    put({ ...now.value, items: now.value.items.with(index, row) })
   }
 
-  return { remote, items, fresh, more, hasMore, load, loadMore, hear, lost, upAgain }
+  return { remote, items, fresh, more, hasMore, load, loadMore, hear }
 }
 
 function without(rows: ReadonlyMap<string, Row>, no: string): Map<string, Row> {

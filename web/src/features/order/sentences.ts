@@ -33,8 +33,8 @@ export function useSentences() {
   })
 
   const instants = (data: Facts): Params => ({
-    until: format.dayAndClock(text(data.until) || text(data.valid_until)),
-    promise: format.day(text(data.promise_at)),
+    until: format.momentInWords(text(data.until) || text(data.valid_until)),
+    promise: format.dayInWords(text(data.promise_at)),
   })
 
   const named = ({ data, actor }: FeedEntry): Params => ({

@@ -3,6 +3,7 @@
 import { reactive, ref, watch } from "vue"
 import { asProblem, type Problem, type ProblemFault } from "@/api/http"
 import { orders, upload } from "@/api/office"
+import { clear } from "@/shared/clear"
 import type { Submission, SubmissionItem, UploadedFile } from "@/api/types"
 
 export interface Line {
@@ -64,7 +65,7 @@ export function useDraft(login: string) {
 
   function forget(): void {
     Object.assign(draft, empty())
-    clearFaults()
+    clear(faults)
     key = crypto.randomUUID()
     queueMicrotask(() => { localStorage.removeItem(store); savedAt.value = null })
   }
@@ -97,17 +98,12 @@ export function useDraft(login: string) {
   function remove(line: Line): void {
     draft.lines.splice(draft.lines.indexOf(line), 1)
     files.delete(line.key)
-    clearFaults()
-  }
-
-  function clearFaults(): void {
-    for (const pointer of Object.keys(faults)) delete faults[pointer]
+    clear(faults)
   }
 
   /** Marks what is plainly missing; the server finds the rest. */
   function check(required: string, chooseFile: string): boolean {
-    clearFaults()
-    if (!draft.name.trim()) faults["/customer/name"] = required
+    clear(faults)
     if (!draft.lines.length) faults["/items"] = required
     draft.lines.forEach((line, index) => {
       if (line.kind === "file" && !line.fileId) faults[`/items/${index}/file_id`] = chooseFile
@@ -115,11 +111,12 @@ export function useDraft(login: string) {
       if (line.kind === "sku" && !line.sku) faults[`/items/${index}/sku`] = required
       if (!(line.quantity >= 1)) faults[`/items/${index}/quantity`] = required
     })
+    if (!draft.name.trim()) faults["/customer/name"] = required
     return Object.keys(faults).length === 0
   }
 
   function show(list: ProblemFault[]): void {
-    clearFaults()
+    clear(faults)
     for (const { pointer, message } of list) faults[pointer] = message
     // The corrected order is another order: the old key belongs to the refused body.
     key = crypto.randomUUID()
