@@ -28,9 +28,6 @@ from orderkeep.orders.view import BoardRow
 QUEUE_BOUND = 4096
 """Items that may wait in one lane; the next one is refused with StoreBusy."""
 
-SMALL_BATCH = 32
-"""Fewer items than this are not worth a commit of their own."""
-
 _Taken = list[tuple["Waiting", list["_Entry"]]]
 _Entry = tuple[Any, "asyncio.Future[Any]"]
 
@@ -42,16 +39,14 @@ class Waiting:
     lane: Lane[Any]
     share: int
     entries: deque[_Entry] = field(default_factory=deque)
-    unanswered: int = 0
-    """Items that wait or are being committed."""
 
     def take(self) -> list[_Entry]:
-        """The next items, oldest first: about half of all, so that two batches take turns.
+        """The next items, oldest first.
 
-        While one is on its way to the disk, the callers of the other are answered and ask again.
+        Smaller batches that take turns were measured too: they lost more to the second sync than
+        they won by answering meanwhile.
         """
-        half = max(SMALL_BATCH, (self.unanswered + 1) // 2)
-        return [self.entries.popleft() for _ in range(min(self.share, half, len(self.entries)))]
+        return [self.entries.popleft() for _ in range(min(self.share, len(self.entries)))]
 
 
 @dataclass(slots=True)
@@ -61,12 +56,9 @@ class Told:
     answers: list[tuple["asyncio.Future[Any]", Any]] = field(default_factory=list)
     topics: set[str] = field(default_factory=set)
     board_rows: Sequence[BoardRow] = ()
-    counts: list[tuple[Waiting, int]] = field(default_factory=list)
 
     def settle(self) -> None:
         """Give every caller its answer."""
-        for waiting, count in self.counts:
-            waiting.unanswered -= count
         for future, outcome in self.answers:
             if future.done():
                 continue  # its caller has gone; the work is done all the same
@@ -125,7 +117,6 @@ class Writer:
             raise StoreBusy("Too much waits for the disk", retry_after=RETRY_AFTER)
         self._loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = self._loop.create_future()
-        waiting.unanswered += 1
         waiting.entries.append((item, future))
         if self._asleep:
             self._wake.set()
@@ -221,5 +212,4 @@ def _told(
     board_rows: Sequence[BoardRow] = (),
 ) -> Told:
     futures = [future for _, entries in taken for _, future in entries]
-    counts = [(waiting, len(entries)) for waiting, entries in taken]
-    return Told(list(zip(futures, outcomes, strict=False)), topics or set(), board_rows, counts)
+    return Told(list(zip(futures, outcomes, strict=False)), topics or set(), board_rows)
