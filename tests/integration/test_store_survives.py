@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from orderkeep.adapters.sql import writer
-from orderkeep.adapters.sql.connections import StoreMisconfigured
+from orderkeep.adapters.sql.connections import Link, StoreMisconfigured
 from orderkeep.adapters.sql.lock import AlreadyRunning
 from orderkeep.adapters.sql.migrate import SchemaBehind, migrate
 from orderkeep.adapters.sql.store import SqliteStore, open_store
@@ -214,6 +214,29 @@ async def test_a_disk_that_fails_in_the_commit_leaves_the_outcome_open(url: str)
 
         again = await lane.accept(submission)  # the writer has opened the file anew
         assert again.order_no == order_no(1)
+
+
+async def test_a_disk_that_is_gone_for_a_while_is_opened_again(url: str) -> None:
+    async with opened(url) as store:
+        await store.write(add_partner)
+        lane, submission = store.accepting(Policy()), Submissions().next()
+        link, reopen = store._writer.link, store._writer._reopen
+        link.raw = FailingCommit(link.raw)  # type: ignore[assignment]  # as above
+        store._writer._reopen = a_disk_that_is_away
+
+        with pytest.raises(CommitOutcomeUnknown):
+            await lane.accept(submission)
+        with pytest.raises(StoreBusy):
+            await lane.accept(submission)
+        store._writer._reopen = reopen
+        with pytest.raises(StoreBusy):
+            await lane.accept(submission)
+
+        assert (await lane.accept(submission)).order_no == order_no(1)
+
+
+def a_disk_that_is_away() -> Link:
+    raise sqlite3.OperationalError("unable to open database file")
 
 
 async def test_a_full_queue_is_refused_at_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import repeat
 from time import perf_counter
@@ -88,6 +89,7 @@ class Writer:
         self._closing = False
         self._thread = threading.Thread(target=self._serve, name="store-writer", daemon=True)
         self.between_batches: Callable[[], None] | None = None
+        self._broken = False
         self.batches = 0
         self.last_commit_ms = 0.0
 
@@ -136,12 +138,16 @@ class Writer:
             taken = self._take()
             if taken:
                 self._carry(self._run(taken))
-                if self.between_batches is not None:
-                    self.between_batches()
+                self._rest()
             elif self._closing:
                 return
             else:
                 self._sleep()
+
+    def _rest(self) -> None:
+        with suppress(sqlite3.Error):  # a checkpoint that failed is made up for by the next
+            if self.between_batches is not None and not self._broken:
+                self.between_batches()
 
     def _take(self) -> _Taken:
         taken = [(waiting, waiting.take()) for waiting in self._waiting]
@@ -169,14 +175,14 @@ class Writer:
 
     def _recover(self, error: Exception) -> None:
         """Come back to a connection without a transaction."""
-        try:
-            if self.link.raw.in_transaction:
-                self.link.raw.execute("ROLLBACK")
-            if isinstance(error, CommitFailed):
+        with suppress(sqlite3.Error, OrderkeepError):  # the next batch meets the same disk
+            if self._broken or _spoils_the_connection(error):
+                self._broken = True
                 self.link.close()
                 self.link = self._replacement()
-        except (sqlite3.Error, OrderkeepError):
-            return  # the next batch meets the same disk and tells its callers
+                self._broken = False
+            elif self.link.raw.in_transaction:
+                self.link.raw.execute("ROLLBACK")
 
     def _replacement(self) -> Link:
         link = self._reopen()
@@ -190,6 +196,12 @@ class Writer:
             self._loop.call_soon_threadsafe(self._tell, told)
         except RuntimeError:
             return  # the loop is gone, and its callers with it
+
+
+def _spoils_the_connection(error: Exception) -> bool:
+    """After a failing disk a connection's own picture of the file is not to be trusted."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return isinstance(error, CommitFailed) or code == sqlite3.SQLITE_IOERR
 
 
 def fate(error: Exception) -> Exception:
