@@ -69,6 +69,23 @@ def check(case: Case, policy: Policy) -> Checked:
     )
 
 
+def spoilt(case: Case, violation: Violation) -> Checked:
+    """The result for an order whose evidence could not even be read."""
+    none: frozenset[str] = frozenset()
+    return Checked(
+        order_no=case.order_no,
+        violations=[violation],
+        events=len(case.history),
+        there=case.there,
+        class_=None,
+        files={},
+        claims=none,
+        sent=none,
+        asked=none,
+        dropped=none,
+    )
+
+
 def _whole(
     case: Case,
     told: Told,

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Self
 
-from orderkeep.access.keys import Partner
+from orderkeep.access.keys import Partner, PartnerNameTaken
 from orderkeep.config import load
 from orderkeep.files.upload import Uploader
 from orderkeep.intake.accept import Sender
@@ -40,7 +40,8 @@ class Shop:
         settings, _ = load(self.environment, self.folder)
         self._parts = await build(settings, self._stack)
         await recover(self._parts)
-        await self.parts.store.write(self._open)
+        with suppress(PartnerNameTaken):  # The shop opens again.
+            await self.parts.store.write(self._open)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -54,11 +55,11 @@ class Shop:
 
     async def file(self, seed: int) -> FileId:
         """Upload a ring of its own kind."""
-        return (await self._taken(f"ring-{seed}.stl", ring("band", seed))).id
+        return await self._taken(f"ring-{seed}.stl", ring("band", seed))
 
     async def odd_file(self) -> FileId:
         """Upload what is no model at all: a person has to look at it."""
-        return (await self._taken("ring.stl", b"solid nothing\nendsolid nothing\n")).id
+        return await self._taken("ring.stl", b"solid nothing\nendsolid nothing\n")
 
     async def submit(self, client_ref: str, file_id: FileId) -> OrderNo:
         """Send an order in as the shop's partner does."""
@@ -88,8 +89,8 @@ class Shop:
     def _open(self, work: Any) -> None:
         work.access.add_partner(Partner(PARTNER, "Shop", None, self.parts.clock.now()))
 
-    async def _taken(self, name: str, content: bytes) -> Any:
+    async def _taken(self, name: str, content: bytes) -> FileId:
         async def chunks() -> AsyncIterator[bytes]:
             yield content
 
-        return await self.parts.files.take(Uploader(PARTNER, "test"), name, chunks())
+        return (await self.parts.files.take(Uploader(PARTNER, "test"), name, chunks())).id

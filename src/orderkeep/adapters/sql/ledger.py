@@ -199,7 +199,7 @@ class SqlSnapshot:
                 n,
                 orders.of(n),
                 events.of(n),
-                body=next((body for _, body in bodies.of(n)), None),
+                body=next((_bytes(body) for _, body in bodies.of(n)), None),
                 has_key=n not in without_key,
                 ways=tuple(Way(one[1], one[2], bool(one[3])) for one in ways.of(n)),
                 **asides.of(n),
@@ -426,6 +426,11 @@ def _filed(event: tuple[Any, ...]) -> Filed:
     cause = Cause(Actor(ActorKind(kind), actor, role), command, source, trace_id)
     recorded = Recorded(order_no(n), seq, _instant(at), Stage(stage), cause, decode(data))
     return Filed(recorded, filed, partner)
+
+
+def _bytes(stored: Any) -> bytes:
+    """Whoever changed a body by hand may have left a text behind."""
+    return stored if isinstance(stored, bytes) else str(stored).encode()
 
 
 def _exported(
