@@ -109,4 +109,4 @@ fuzz: ## throw hostile requests at every operation
 .PHONY: shots
 shots: ## photograph every screen in a real browser into var/shots
 	@scripts/setup test
-	@scripts/with-browser .venv/bin/python -m orderkeep.practice.shots
+	@scripts/with-browser .venv/bin/python scripts/shots.py

@@ -109,13 +109,13 @@ async def _seed(settings: Settings, now: datetime, told: Progress) -> Seeded:
     clock = MonthClock(now - timedelta(days=31))
     async with AsyncExitStack() as stack:
         parts = await build(settings, stack, clock)
-        keys = await _people_and_partners(parts)
+        keys = await people_and_partners(parts)
         stories = month(now, chance, tuple(KINDS), tuple(parts.book.skus), OPERATORS)
         await _Month(parts, clock, stories, now, told).live()
     return Seeded(len(stories), keys)
 
 
-async def _people_and_partners(parts: Parts) -> dict[str, str]:
+async def people_and_partners(parts: Parts) -> dict[str, str]:
     registry = Registry(parts.store, Argon2Passwords(), parts.clock, parts.ids)
     await registry.ensure_house()
     for login, name, role in PEOPLE:

@@ -1,0 +1,254 @@
+#!/usr/bin/env python3
+"""Photograph every screen of the office in a real browser: widths, languages and states.
+
+Two real offices are started: one with the practice month, one with nothing in it. States:
+``filled`` and ``empty`` are what they hold; ``loading`` is an answer that does not come, ``failed``
+an office that answers with an error, ``stale`` a connection lost after the page was shown.
+The pictures go to ``var/shots/<screen>/<width>-<language>-<state>.png``.
+"""
+
+import argparse
+import contextlib
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
+
+from orderkeep.practice.seed import PASSWORD
+
+ROOT = Path(__file__).resolve().parent.parent
+SHOTS = ROOT / "var" / "shots"
+ORDERKEEP = Path(sys.executable).with_name("orderkeep")
+DATA = re.compile(r"/office/v1/(?!me$|session$)")
+STATES = ("filled", "loading", "empty", "stale", "failed")
+WIDTHS = {1440: 900, 390: 844}
+LANGUAGES = ("ru", "en")
+SETTLED_MS = 1200
+STALE_MS = 9000
+
+
+class Screen(NamedTuple):
+    """A screen: who looks at it, and where."""
+
+    name: str
+    login: str
+    path: str
+
+
+SCREENS = (
+    Screen("sign-in", "", "/sign-in"),
+    Screen("board", "nikolai", "/board"),
+    Screen("work", "ivan", "/board?view=work"),
+    Screen("approvals", "olga", "/approvals"),
+    Screen("order", "olga", "/orders/{order}"),
+    Screen("submit", "olga", "/submit"),
+    Screen("search", "vera", "/search?q={order}"),
+    Screen("balance", "vera", "/balance"),
+    Screen("people", "admin", "/people"),
+    Screen("partners", "admin", "/partners"),
+)
+
+
+class Office(NamedTuple):
+    """A running office and an order in it."""
+
+    address: str
+    order: str
+
+
+def main() -> None:
+    """Take all pictures, or those of one screen."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--screen", help="only this screen")
+    chosen = parser.parse_args().screen
+    screens = [one for one in SCREENS if chosen in {None, one.name}]
+    with filled_office() as filled, empty_office() as empty, browser() as chromium:
+        taken = 0
+        for screen in screens:
+            for width in WIDTHS:
+                for language in LANGUAGES:
+                    taken += _states(chromium, screen, width, language, filled, empty)
+                    sys.stderr.write(f"\r{taken} pictures, {screen.name:<10}")
+    sys.stderr.write("\n")
+    sys.stdout.write(f"{SHOTS}\n")
+
+
+def _states(
+    chromium: Browser, screen: Screen, width: int, language: str, filled: Office, empty: Office
+) -> int:
+    states = STATES if screen.login else ("filled",)
+    for state in states:
+        office = empty if state == "empty" else filled
+        folder = SHOTS / screen.name
+        folder.mkdir(parents=True, exist_ok=True)
+        with visitor(chromium, office, screen, width, language) as page:
+            _show(page, office.address + screen.path.format(order=office.order), state)
+            page.screenshot(path=folder / f"{width}-{language}-{state}.png")
+            page.unroute_all(behavior="ignoreErrors")
+    return len(states)
+
+
+def _show(page: Page, address: str, state: str) -> None:
+    if state == "loading":
+        page.route(DATA, _never)
+    if state == "failed":
+        page.route(DATA, _broken)
+    page.goto(address, wait_until="commit")
+    page.wait_for_timeout(SETTLED_MS)
+    if state == "stale":
+        page.context.set_offline(True)
+        page.wait_for_timeout(STALE_MS)
+
+
+def _never(_: Route) -> None:
+    """Leave a request without an answer for as long as the page is open."""
+
+
+def _broken(route: Route) -> None:
+    body = '{"type":"/problems/internal","title":"Internal error","status":500}'
+    route.fulfill(status=500, body=body, content_type="application/problem+json")
+
+
+# --- the far side ---------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def browser() -> Iterator[Browser]:
+    """Headless Chromium, the one that make found."""
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=os.environ["ORDERKEEP_CHROMIUM"],
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        yield chromium
+        chromium.close()
+
+
+_signed_in: dict[tuple[str, str], Any] = {}
+
+
+@contextlib.contextmanager
+def visitor(
+    chromium: Browser, office: Office, screen: Screen, width: int, language: str
+) -> Iterator[Page]:
+    """A page of somebody who has signed in and speaks the language."""
+    context = chromium.new_context(
+        viewport={"width": width, "height": WIDTHS[width]},
+        locale=f"{language}-{language.upper()}",
+        storage_state=_session(chromium, office, screen.login) if screen.login else None,
+    )
+    context.add_init_script(f"localStorage.setItem('orderkeep.locale', '{language}')")
+    if screen.login:
+        _speak(context, office, language)
+    yield context.new_page()
+    context.close()
+
+
+def _session(chromium: Browser, office: Office, login: str) -> Any:
+    key = (office.address, login)
+    if key not in _signed_in:
+        context = chromium.new_context()
+        answer = context.request.post(
+            f"{office.address}/office/v1/session",
+            data={"login": login, "password": PASSWORD},
+            headers={"X-Requested-With": "orderkeep"},
+        )
+        if not answer.ok:
+            sys.exit(f"{login} cannot sign in: {answer.status}")
+        _signed_in[key] = context.storage_state()
+        context.close()
+    return _signed_in[key]
+
+
+def _speak(context: BrowserContext, office: Office, language: str) -> None:
+    context.request.patch(
+        f"{office.address}/office/v1/me",
+        data={"locale": language},
+        headers={"X-Requested-With": "orderkeep"},
+    )
+
+
+@contextlib.contextmanager
+def filled_office() -> Iterator[Office]:
+    """An office with the practice month."""
+
+    def fill(folder: Path, environment: dict[str, str]) -> None:
+        code = (
+            "import asyncio, os, pathlib\n"
+            "from orderkeep.config import load\n"
+            "from orderkeep.practice.seed import seed, today\n"
+            "settings, _ = load(os.environ, pathlib.Path())\n"
+            "asyncio.run(seed(settings, today(), lambda done, of: None))\n"
+        )
+        _call([sys.executable, "-c", code], folder, environment)
+
+    with _office(fill) as office:
+        yield office
+
+
+@contextlib.contextmanager
+def empty_office() -> Iterator[Office]:
+    """An office with people and no orders."""
+
+    def people(folder: Path, environment: dict[str, str]) -> None:
+        code = (
+            "import asyncio, os, pathlib\n"
+            "from contextlib import AsyncExitStack\n"
+            "from orderkeep.config import load\n"
+            "from orderkeep.practice.seed import people_and_partners\n"
+            "from orderkeep.roles.parts import build\n"
+            "async def main():\n"
+            "    settings, _ = load(os.environ, pathlib.Path())\n"
+            "    async with AsyncExitStack() as stack:\n"
+            "        await people_and_partners(await build(settings, stack))\n"
+            "asyncio.run(main())\n"
+        )
+        _call([sys.executable, "-c", code], folder, environment)
+
+    with _office(people) as office:
+        yield office
+
+
+@contextlib.contextmanager
+def _office(prepare: Callable[[Path, dict[str, str]], None]) -> Iterator[Office]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("ORDERKEEP_")}
+        prepare(folder, environment)
+        process = subprocess.Popen(
+            [ORDERKEEP, "run", "--port", "0", "--office-port", "0"],
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        try:
+            yield Office(f"http://127.0.0.1:{_office_port(process)}", "OK-002008")
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+def _call(command: list[str], folder: Path, environment: dict[str, str]) -> None:
+    subprocess.run(command, cwd=folder, env=environment, check=True, stderr=subprocess.DEVNULL)
+
+
+def _office_port(process: "subprocess.Popen[str]") -> int:
+    port = 0
+    for line in process.stdout or ():
+        if match := re.search(r"office ready on port (\d+)", line):
+            port = int(match[1])
+        if "is ready" in line:
+            return port
+    sys.exit("The office did not start.")
+
+
+if __name__ == "__main__":
+    main()
