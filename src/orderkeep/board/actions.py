@@ -8,11 +8,13 @@ cancel request or on a return is offered on the order's own page.
 # Predicates of one table share one signature, whether each needs all of it or not.
 # ruff: noqa: ARG001, ARG005
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from types import MappingProxyType
+from typing import NamedTuple
 
 from orderkeep.access.rights import Role, may_act
 from orderkeep.kernel.ids import FileId
@@ -50,13 +52,21 @@ class Viewer:
         return Actor(ActorKind.PERSON, self.login, str(self.role))
 
 
-def row_actions(row: BoardRow, viewer: Viewer) -> list[str]:
+def row_actions(row: BoardRow, viewer: Viewer) -> Sequence[str]:
     """What the viewer may do with the order of this row, in the table's order."""
-    return [
-        action
-        for action, possible in _ROW.items()
-        if _offered(action, viewer) and possible(row, viewer)
-    ]
+    facts = Facts(
+        stage=row.stage,
+        price_state=row.price_state,
+        held=row.hold_reason is not None,
+        due_owner=row.due_owner,
+        promised=row.promise_at is not None,
+        claimed=row.claim_operator is not None,
+        mine=row.claim_operator == viewer.login,
+        mes_state=row.mes_state,
+        needs=row.needs_person,
+        claimable=row.is_claimable,
+    )
+    return _row_actions(facts, viewer.role, viewer.read_only)
 
 
 def order_actions(order: Order, viewer: Viewer, policy: Policy, now: datetime) -> list[str]:
@@ -79,112 +89,129 @@ def _offered(action: str, viewer: Viewer, *, own_hold: bool = False) -> bool:
 # --- from the row -------------------------------------------------------------------------------
 
 
-def _always(row: BoardRow, viewer: Viewer) -> bool:
-    return True
+class Facts(NamedTuple):
+    """Of a row, what decides about actions: few enough to remember every answer."""
+
+    stage: Stage
+    price_state: str
+    held: bool
+    due_owner: str | None
+    promised: bool
+    claimed: bool
+    mine: bool
+    mes_state: str | None
+    needs: str | None
+    claimable: bool
 
 
-def _open(row: BoardRow, viewer: Viewer) -> bool:
+@lru_cache(maxsize=8192)
+def _row_actions(facts: Facts, role: Role, read_only: bool) -> tuple[str, ...]:  # noqa: FBT001
+    viewer = Viewer("", role, read_only)
+    return tuple(
+        action
+        for action, possible in _ROW.items()
+        if _offered(action, viewer) and possible(facts, role)
+    )
+
+
+def _open(row: Facts, role: Role) -> bool:
     return row.stage not in FINAL
 
 
-def _priceable(row: BoardRow, viewer: Viewer) -> bool:
+def _priceable(row: Facts, role: Role) -> bool:
     return row.stage in _PRICEABLE
 
 
-def _approvable(row: BoardRow, viewer: Viewer) -> bool:
-    return (
-        row.stage is Stage.PRICE_CALCULATED
-        and row.price_state == PriceState.READY
-        and row.hold_reason is None
-        and row.due_owner == "seller"  # "client": a file is rejected or the new price not agreed
-        and row.promise_at is not None
-    )
+def _ready(row: Facts) -> bool:
+    priced = row.stage is Stage.PRICE_CALCULATED and row.price_state == PriceState.READY
+    return priced and not row.held
 
 
-def _startable(row: BoardRow, viewer: Viewer) -> bool:
-    return (
-        row.stage is Stage.MANUFACTURING_APPROVED
-        and row.claim_operator == viewer.login
-        and row.hold_reason is None
-        and row.mes_state in ARRIVED
-    )
+def _approvable(row: Facts, role: Role) -> bool:
+    # Owed by the client: a file is rejected, or a new price not agreed to.
+    return _ready(row) and row.due_owner == "seller" and row.promised
 
 
-def _in_hands(row: BoardRow, viewer: Viewer) -> bool:
-    return row.stage is Stage.MANUFACTURING_STARTED and _holds(row.claim_operator, viewer)
+def _agreeable(row: Facts, role: Role) -> bool:
+    return _ready(row) and row.due_owner == "client" and row.needs != "file"
 
 
-def _holds(operator: str | None, viewer: Viewer) -> bool:
-    return operator in {None, viewer.login} or viewer.role in _HEADS
+def _startable(row: Facts, role: Role) -> bool:
+    approved = row.stage is Stage.MANUFACTURING_APPROVED
+    return approved and row.mine and not row.held and row.mes_state in ARRIVED
 
 
-def _releasable(row: BoardRow, viewer: Viewer) -> bool:
-    claimed = row.stage is Stage.MANUFACTURING_APPROVED and row.claim_operator is not None
-    return claimed and _holds(row.claim_operator, viewer)
+def _in_hands(row: Facts, role: Role) -> bool:
+    return row.stage is Stage.MANUFACTURING_STARTED and _holds(row, role)
 
 
-def _closable(row: BoardRow, viewer: Viewer) -> bool:
+def _holds(row: Facts, role: Role) -> bool:
+    return row.mine or not row.claimed or role in _HEADS
+
+
+def _releasable(row: Facts, role: Role) -> bool:
+    approved = row.stage is Stage.MANUFACTURING_APPROVED
+    return approved and row.claimed and _holds(row, role)
+
+
+def _reassignable(row: Facts, role: Role) -> bool:
+    approved = row.stage is Stage.MANUFACTURING_APPROVED
+    return row.stage in MAKING or (approved and row.claimed)
+
+
+def _closable(row: Facts, role: Role) -> bool:
     # Whoever owes the next step tells of an open return ("support"); a hold hides it.
-    return row.stage is Stage.SHIPPED and row.due_owner == "carrier" and row.hold_reason is None
+    return row.stage is Stage.SHIPPED and row.due_owner == "carrier" and not row.held
 
 
-def _reworkable(row: BoardRow, viewer: Viewer) -> bool:
+def _reworkable(row: Facts, role: Role) -> bool:
     # With a wanted cancellation the head owes a decision first; a hold hides that.
-    return row.stage in _MADE and row.due_owner == "operator" and row.hold_reason is None
+    return row.stage in _MADE and row.due_owner == "operator" and not row.held
 
 
-def _needs(*words: str) -> Callable[[BoardRow, Viewer], bool]:
-    return lambda row, viewer: row.needs_person in words
+def _cancellable(row: Facts, role: Role) -> bool:
+    return _open(row, role) and row.stage not in _GONE and row.needs != "cancel"
 
 
-def _at(*stages: Stage) -> Callable[[BoardRow, Viewer], bool]:
-    return lambda row, viewer: row.stage in stages
+def _needs(*words: str) -> Callable[[Facts, Role], bool]:
+    return lambda row, role: row.needs in words
 
 
-_ROW: Mapping[str, Callable[[BoardRow, Viewer], bool]] = MappingProxyType(
+def _at(*stages: Stage) -> Callable[[Facts, Role], bool]:
+    return lambda row, role: row.stage in stages
+
+
+_ROW: Mapping[str, Callable[[Facts, Role], bool]] = MappingProxyType(
     {
-        "claim": lambda row, viewer: row.is_claimable,
+        "claim": lambda row, role: row.claimable,
         "start": _startable,
         "done": _in_hands,
         "pack": _at(Stage.MANUFACTURING_COMPLETED),
         "ship": _at(Stage.PACKAGING),
         "approve": _approvable,
         "enter-price": _priceable,
-        "accept-price": lambda row, viewer: (
-            row.stage is Stage.PRICE_CALCULATED
-            and row.price_state == PriceState.READY
-            and row.due_owner == "client"
-            and row.hold_reason is None
-            and row.needs_person != "file"
-        ),
-        "reprice": lambda row, viewer: _priceable(row, viewer) and row.price_state not in _ASKED,
+        "accept-price": _agreeable,
+        "reprice": lambda row, role: _priceable(row, role) and row.price_state not in _ASKED,
         "delivery-decide": _needs(*_UNDELIVERED),
         "settle": _needs("diverged"),
         "release": _releasable,
         "hand-back": _in_hands,
         "rework": _reworkable,
         "cannot-be-made": _at(Stage.MANUFACTURING_STARTED),
-        "reassign": lambda row, viewer: (
-            row.stage in MAKING
-            or (row.stage is Stage.MANUFACTURING_APPROVED and row.claim_operator is not None)
-        ),
-        "hold": lambda row, viewer: _open(row, viewer) and row.hold_reason is None,
-        "lift": lambda row, viewer: row.hold_reason is not None,
+        "reassign": _reassignable,
+        "hold": lambda row, role: _open(row, role) and not row.held,
+        "lift": lambda row, role: row.held,
         "promise": _open,
         "priority": _open,
-        "replace-file": lambda row, viewer: _priceable(row, viewer) and row.needs_person == "file",
-        "cancel-anyway": lambda row, viewer: (
-            row.needs_person == "cancel" and row.stage not in MAKING
-        ),
+        "replace-file": lambda row, role: _priceable(row, role) and row.needs == "file",
+        "cancel-anyway": lambda row, role: row.needs == "cancel" and row.stage not in MAKING,
         "cancel-withdraw": _needs("cancel"),
-        "cancel": lambda row, viewer: (
-            _open(row, viewer) and row.stage not in _GONE and row.needs_person != "cancel"
-        ),
+        "cancel": _cancellable,
         "return-open": _at(*_GONE),
-        "return-inspect": lambda row, viewer: False,
-        "return-resolve": lambda row, viewer: False,
+        "return-inspect": lambda row, role: False,
+        "return-resolve": lambda row, role: False,
         "close": _closable,
-        "note": _always,
+        "note": lambda row, role: True,
     }
 )
 
@@ -214,7 +241,8 @@ def _arrived(order: Order) -> bool:
 
 def _order_in_hands(order: Order, viewer: Viewer) -> bool:
     operator = order.claim.operator if order.claim else None
-    return order.stage is Stage.MANUFACTURING_STARTED and _holds(operator, viewer)
+    holds = operator in {None, viewer.login} or viewer.role in _HEADS
+    return order.stage is Stage.MANUFACTURING_STARTED and holds
 
 
 _REGIONS: Mapping[str, Callable[[Order, Viewer], bool]] = MappingProxyType(

@@ -68,6 +68,28 @@ class Filter:
         """Whether only closed and cancelled orders are asked for: the newest come first."""
         return bool(self.stages) and FINAL.issuperset(self.stages)
 
+    @property
+    def is_searched(self) -> bool:
+        """Whether some of it has no index of its own: rows are looked at one by one."""
+        return (
+            any((self.channel, self.partner, self.material, self.text))
+            or self.sort is Sort.CHANGED
+            or _parts(self) > 1
+        )
+
+
+def _parts(wanted: Filter) -> int:
+    """How many of the indexes a filter would want at once."""
+    parts = (
+        wanted.stages,
+        wanted.risks,
+        wanted.needs,
+        wanted.operator,
+        wanted.free,
+        wanted.held,
+    )
+    return sum(map(bool, parts)) + ("ok" in wanted.risks)
+
 
 class Cursor(msgspec.Struct, frozen=True, array_like=True):
     """Where a page ended: the last row's sort key; ``order`` names the ordering it belongs to."""

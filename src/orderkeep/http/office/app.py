@@ -12,7 +12,7 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.types import Receive, Scope, Send
 
-from orderkeep.access.ports import Passwords
+from orderkeep.access.ports import Passwords, Session
 from orderkeep.access.registry import Registry
 from orderkeep.access.sessions import Sessions
 from orderkeep.files.upload import Files
@@ -32,10 +32,11 @@ from orderkeep.http.office.parts import (
     Decisions,
     Floor,
     Office,
+    OfficeDep,
     OfficeSettings,
     OfficeStore,
 )
-from orderkeep.http.office.shared import SharedReads
+from orderkeep.http.office.shared import Shared, SharedReads
 from orderkeep.http.office.static import SECURITY_HEADERS, WebApp
 from orderkeep.http.office.stream import MAX_CLIENTS, Client, Stream
 from orderkeep.http.problems import render
@@ -112,6 +113,15 @@ def build_office(  # noqa: PLR0913  # Everything passed in, by name.
 
 def _litestar(office: Office) -> Litestar:
     shared = SharedReads(office)
+
+    # Each asks for the one before it: Litestar would resolve independent ones in tasks of their
+    # own, which costs more than everything else of a request.
+    def after_office(office: OfficeDep) -> SharedReads:  # noqa: ARG001
+        return shared
+
+    def after_shared(request: AnyRequest, shared: Shared) -> Session:  # noqa: ARG001
+        return session_of(request)
+
     web = WebApp(office.settings.static_dir)
     handlers = (
         *session.HANDLERS,
@@ -126,8 +136,8 @@ def _litestar(office: Office) -> Litestar:
         route_handlers=[staff, *health.HANDLERS, _web_handler(web)],
         dependencies={
             "office": Provide(lambda: office, sync_to_thread=False),
-            "shared": Provide(lambda: shared, sync_to_thread=False),
-            "session": Provide(session_of, sync_to_thread=False),
+            "shared": Provide(after_office, sync_to_thread=False),
+            "session": Provide(after_shared, sync_to_thread=False),
         },
         guards=[session_guard(office.sessions)],
         exception_handlers={Exception: _problem},

@@ -51,7 +51,7 @@ def token_of(request: AnyConnection) -> str:
     return token
 
 
-def from_our_pages(request: AnyRequest) -> None:
+async def from_our_pages(request: AnyRequest) -> None:
     """Let only our own pages change anything: no foreign page can send this header with a cookie.
 
     Raises:

@@ -86,7 +86,10 @@ class SharedReads:
         def read(work: Any) -> tuple[Page, int]:
             return work.board.page(query), work.board.version()
 
-        page, version = await self._office.store.read(read)
+        store = self._office.store
+        # A searched list may look at thousands of rows: not on the loop that accepts orders.
+        reading = store.read_long if query.filter.is_searched else store.read
+        page, version = await reading(read)
         holders = frozenset(row.claim_operator for row in page.rows if row.claim_operator)
         head = {"as_of": self._office.clock.now(), "version": version}
         kept: tuple[Page, frozenset[str], dict[str, Any]] = self._pages.put(
