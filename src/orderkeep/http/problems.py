@@ -19,6 +19,8 @@ from orderkeep.access.sessions import NotSignedIn, TooManyFailures, WrongCredent
 from orderkeep.bridge.ports import MesOutcomeUnknown, MesRejected, MesUnavailable, RecallRefused
 from orderkeep.files.ports import DigestMismatch, FileNotFound, FilesUnavailable
 from orderkeep.files.upload import FileTooLarge, TooManyUploads
+from orderkeep.floor.work_order import StepRefused
+from orderkeep.floor.workshop import JobNotFound
 from orderkeep.http import refusals
 from orderkeep.intake.ports import ClientRefTaken, KeyReused
 from orderkeep.intake.strict_json import MalformedBody
@@ -86,6 +88,8 @@ PROBLEMS: Mapping[type[OrderkeepError], Problem] = {
     # Orders.
     OrderNotFound: Problem(404, "order-not-found", "There is no such order"),
     TransitionRefused: Problem(409, "transition-refused", "Not possible at this stage"),
+    StepRefused: Problem(409, "transition-refused", "Not possible at this stage"),
+    JobNotFound: Problem(409, "transition-refused", "Not possible at this stage"),
     StaleOrder: Problem(409, "stale-order", "The order has changed in the meantime"),
     CurrencyMismatch: Problem(422, "currency-mismatch", "Not the price book's currency"),
     # People and rights.
