@@ -3,6 +3,8 @@
 from datetime import timedelta
 from pathlib import Path
 
+from openapi_spec_validator import validate
+
 from orderkeep.access.rights import Role
 from orderkeep.http.office.parts import OfficeSettings
 from orderkeep.testing.office import PASSWORD, running_office
@@ -186,6 +188,18 @@ async def test_readiness_and_metrics_tell_what_waits(tmp_path: Path) -> None:
     assert "orderkeep_outbox_unsent 1.0" in metrics
     assert "orderkeep_outbox_oldest_seconds 30.0" in metrics
     assert 'orderkeep_http_requests_total{port="office",status="2xx"}' in metrics
+
+
+async def test_the_description_of_the_api_is_valid_and_tells_every_body(tmp_path: Path) -> None:
+    async with running_office(tmp_path, follow=False) as office, office.client() as browser:
+        desk = await office.desk(Role.SELLER)
+        stranger = await browser.get("/openapi.json")
+        described = (await desk.http.get("/openapi.json")).json()
+
+    validate(described)
+    hold = described["paths"]["/office/v1/orders/{no}/hold"]["post"]["requestBody"]
+    assert hold["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/HoldIt"}
+    assert stranger.status_code == 401
 
 
 async def test_all_faults_of_a_body_come_at_once_and_none_is_a_500(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from orderkeep.access.ports import Passwords, Session
 from orderkeep.access.registry import Registry
 from orderkeep.access.sessions import Sessions
 from orderkeep.files.upload import Files
-from orderkeep.http.office import admin, by_hand, health, lists, orders, session
+from orderkeep.http.office import admin, by_hand, description, health, lists, orders, session
 from orderkeep.http.office.counted import Metrics
 from orderkeep.http.office.gate import (
     PUBLIC,
@@ -56,7 +56,7 @@ class OfficeApp:
     """The ASGI application. ``drain`` ends the open streams, so that a server can stop."""
 
     def __init__(self, app: Litestar, office: Office) -> None:
-        self._app = office.metrics.middleware(app, "office")
+        self._app = office.metrics.middleware(app, "office", SECURITY_HEADERS)
         self.litestar = app
         self.office = office
 
@@ -133,7 +133,7 @@ def _litestar(office: Office) -> Litestar:
     )
     staff = Router(PREFIX, route_handlers=handlers, before_request=from_our_pages)
     return Litestar(
-        route_handlers=[staff, *health.HANDLERS, _web_handler(web)],
+        route_handlers=[staff, *health.HANDLERS, *description.HANDLERS, _web_handler(web)],
         dependencies={
             "office": Provide(lambda: office, sync_to_thread=False),
             "shared": Provide(after_office, sync_to_thread=False),
@@ -141,10 +141,9 @@ def _litestar(office: Office) -> Litestar:
         },
         guards=[session_guard(office.sessions)],
         exception_handlers={Exception: _problem},
-        response_headers=SECURITY_HEADERS,
         lifespan=[_watching(office, shared)],
         openapi_config=OpenAPIConfig(
-            title="orderkeep office", version="1", path="/openapi", create_examples=False
+            title="orderkeep office", version="1", create_examples=False, render_plugins=[]
         ),
         request_max_body_size=None,  # Every body is read with a bound of its own.
         response_cache_config=ResponseCacheConfig(),

@@ -1,11 +1,13 @@
 """Counting requests: one look-up and one addition each."""
 
+from collections.abc import Iterable, Mapping
 from time import perf_counter
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+_Header = tuple[bytes, bytes]
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
@@ -30,9 +32,10 @@ class Metrics:
         # Looking up a labelled child costs more than counting with it.
         self._statuses: dict[tuple[str, int], Counter] = {}
 
-    def middleware(self, app: ASGIApp, port: str) -> ASGIApp:
-        """Count what an application answers."""
+    def middleware(self, app: ASGIApp, port: str, headers: Mapping[str, str]) -> ASGIApp:
+        """Count what an application answers, and give each answer these headers too."""
         seconds = self._seconds.labels(port)
+        extra = [(name.encode(), value.encode()) for name, value in headers.items()]
 
         async def counted(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] != ScopeType.HTTP:
@@ -43,6 +46,7 @@ class Metrics:
             async def told(message: Message) -> None:
                 if message["type"] == "http.response.start":
                     self._count(port, message["status"])
+                    message["headers"] = _with(message["headers"], extra)
                     seconds.observe(perf_counter() - begun)
                 await send(message)
 
@@ -56,3 +60,10 @@ class Metrics:
         if child is None:
             child = self._statuses[key] = self._requests.labels(port, f"{status // 100}xx")
         child.inc()
+
+
+def _with(headers: Iterable[_Header], extra: Iterable[_Header]) -> list[_Header]:
+    """Headers with more of them; one that is there already stays as it is."""
+    given = list(headers)
+    names = {name for name, _ in given}
+    return [*given, *[header for header in extra if header[0] not in names]]
