@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Row, and_, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, or_, select, update
 
 from orderkeep.adapters.sql.tables import deliveries
 from orderkeep.bridge.moves import Delivery
@@ -13,6 +13,26 @@ from orderkeep.kernel.ids import OrderNo, WorkOrderRef, order_n, order_no
 from orderkeep.orders.order import Delivered
 
 _MINE = tuple(deliveries.c[name] for name in Delivery.__struct_fields__ if name != "order_no")
+
+# Built once: composing a statement costs more than running it.
+_GET = select(deliveries.c.order_n, *_MINE).where(
+    deliveries.c.destination == bindparam("of"), deliveries.c.reference == bindparam("ref")
+)
+_DUE = (
+    select(deliveries.c.order_n, *_MINE)
+    .where(deliveries.c.destination == bindparam("of"), deliveries.c.next_at <= bindparam("now"))
+    .order_by(deliveries.c.next_at)
+    .limit(bindparam("most"))
+)
+_WRITE = (
+    update(deliveries)
+    .where(
+        deliveries.c.destination == bindparam("of"),
+        deliveries.c.reference == bindparam("ref"),
+        deliveries.c.lease_token == bindparam("token"),
+    )
+    .returning(deliveries.c.order_n, *_MINE)
+)
 
 
 class _Work(Protocol):
@@ -42,18 +62,11 @@ class SqlDeliveries:
             )
 
     def get(self, destination: str, reference: str) -> Delivery | None:
-        row = self._connection.execute(
-            select(deliveries.c.order_n, *_MINE).where(_is(destination, reference))
-        ).one_or_none()
+        row = self._connection.execute(_GET, {"of": destination, "ref": reference}).one_or_none()
         return None if row is None else _delivery(row)
 
     def due(self, destination: str, now: datetime, limit: int) -> Sequence[Delivery]:
-        rows = self._connection.execute(
-            select(deliveries.c.order_n, *_MINE)
-            .where(deliveries.c.destination == destination, deliveries.c.next_at <= now)
-            .order_by(deliveries.c.next_at)
-            .limit(limit)
-        )
+        rows = self._connection.execute(_DUE, {"of": destination, "now": now, "most": limit})
         return [_delivery(row) for row in rows]
 
     def take(self, row: Delivery, holder: str, now: datetime) -> Delivery:
@@ -84,19 +97,12 @@ class SqlDeliveries:
         ).rowcount
 
     def _write(self, row: Delivery, **columns: Any) -> Delivery:
-        written = self._connection.execute(
-            update(deliveries)
-            .where(_is(row.destination, row.reference), deliveries.c.lease_token == row.lease_token)
-            .values(**columns)
-            .returning(deliveries.c.order_n, *_MINE)
-        ).one_or_none()
+        mine = {"of": row.destination, "ref": row.reference, "token": row.lease_token}
+        # The columns to be set are those among the parameters that are columns.
+        written = self._connection.execute(_WRITE, {**mine, **columns}).one_or_none()
         if written is None:
             raise LeaseLost(row.reference)
         return _delivery(written)
-
-
-def _is(destination: str, reference: str) -> Any:
-    return and_(deliveries.c.destination == destination, deliveries.c.reference == reference)
 
 
 def _delivery(row: Row[Any]) -> Delivery:

@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import msgspec
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from orderkeep.adapters.sql.tables import floor_work_orders as jobs
 from orderkeep.floor.work_order import Job
 
 _COLUMNS = tuple(jobs.c[name] for name in Job.__struct_fields__)
+
+_GET = select(*_COLUMNS).where(jobs.c.reference == bindparam("ref"))
+_PUT = update(jobs).where(jobs.c.reference == bindparam("ref"))
 
 
 class _Work(Protocol):
@@ -24,18 +27,14 @@ class SqlFloor:
         self._connection = work.connection
 
     def get(self, reference: str) -> Job | None:
-        row = self._connection.execute(
-            select(*_COLUMNS).where(jobs.c.reference == reference)
-        ).one_or_none()
+        row = self._connection.execute(_GET, {"ref": reference}).one_or_none()
         return None if row is None else _job(row)
 
     def add(self, job: Job) -> None:
         self._connection.execute(jobs.insert().values(**_columns(job)))
 
     def put(self, job: Job) -> None:
-        self._connection.execute(
-            update(jobs).where(jobs.c.reference == job.reference).values(**_columns(job))
-        )
+        self._connection.execute(_PUT, {"ref": job.reference, **_columns(job)})
 
     def page(self, after: str | None, limit: int) -> Sequence[Job]:
         begun = select(jobs.c.row).where(jobs.c.reference == after).scalar_subquery()

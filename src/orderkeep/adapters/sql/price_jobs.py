@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 import msgspec
-from sqlalchemy import Connection, and_, bindparam, or_, select, update
+from sqlalchemy import Connection, bindparam, or_, select, update
 
 from orderkeep.adapters.sql.tables import measurements, price_jobs
 from orderkeep.kernel.ids import OrderNo, order_n, order_no
@@ -45,6 +45,12 @@ _TAKE = (
         price_jobs.c.attempts,
     )
 )
+_KNOWN = select(price_jobs.c.row).where(
+    price_jobs.c.order_n == bindparam("n"), price_jobs.c.version == bindparam("asked")
+)
+_WRITE = update(price_jobs).where(
+    price_jobs.c.row == bindparam("of"), price_jobs.c.lease_token == bindparam("token"), _WAITING
+)
 
 
 class SqlPriceJobs:
@@ -54,11 +60,8 @@ class SqlPriceJobs:
         self._connection = work.connection
 
     def add(self, no: OrderNo, version: int, now: datetime) -> None:
-        known = self._connection.execute(
-            select(price_jobs.c.row).where(
-                price_jobs.c.order_n == order_n(no), price_jobs.c.version == version
-            )
-        ).first()
+        asked = {"n": order_n(no), "asked": version}
+        known = self._connection.execute(_KNOWN, asked).first()
         if known is None:
             self._connection.execute(
                 price_jobs.insert().values(
@@ -90,10 +93,8 @@ class SqlPriceJobs:
         ).rowcount
 
     def _write(self, job: PriceJob, **columns: object) -> bool:
-        held = and_(price_jobs.c.row == job.row, price_jobs.c.lease_token == job.token, _WAITING)
-        return (
-            self._connection.execute(update(price_jobs).where(held).values(**columns)).rowcount == 1
-        )
+        mine = {"of": job.row, "token": job.token}
+        return self._connection.execute(_WRITE, {**mine, **columns}).rowcount == 1
 
 
 class SqlMeasurements:

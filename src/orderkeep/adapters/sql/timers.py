@@ -4,10 +4,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from orderkeep.adapters.sql.tables import orders
 from orderkeep.kernel.ids import OrderNo, order_no
+
+_DUE = (
+    select(orders.c.n)
+    .where(orders.c.timer_at.is_not(None), orders.c.timer_at <= bindparam("now"))
+    .order_by(orders.c.timer_at)
+    .limit(bindparam("most"))
+)
 
 
 class _Work(Protocol):
@@ -22,10 +29,5 @@ class SqlTimers:
         self._connection = work.connection
 
     def due(self, now: datetime, limit: int) -> Sequence[OrderNo]:
-        due = (
-            select(orders.c.n)
-            .where(orders.c.timer_at.is_not(None), orders.c.timer_at <= now)
-            .order_by(orders.c.timer_at)
-            .limit(limit)
-        )
-        return [order_no(n) for n in self._connection.execute(due).scalars()]
+        due = self._connection.execute(_DUE, {"now": now, "most": limit})
+        return [order_no(n) for n in due.scalars()]
