@@ -91,8 +91,9 @@ class ClaimBatch(HalvingLane[Claiming]):
             )
         except Refused as refusal:
             return Failed(refusal)
-        # Nothing to decide: the operator holds it already.
-        return next(one for one in reversed(history) if isinstance(one.event, OrderClaimed))
+        # Nothing to decide: the operator holds it already, by a claim or because the head said so.
+        claims = (one for one in reversed(history) if isinstance(one.event, OrderClaimed))
+        return next(claims, history[-1])
 
 
 class SqlClaimLane:
