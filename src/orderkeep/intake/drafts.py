@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from orderkeep.files.ports import FileStore, StoredFile
 from orderkeep.intake.accept import Accepted, Promise, Sender, receipt_of
 from orderkeep.intake.checks import Catalogue, check, promise_by
+from orderkeep.intake.ports import ClientRefTaken, ReceiptStore
 from orderkeep.intake.positions import position
 from orderkeep.intake.strict_json import Strict, StrictDecoder
 from orderkeep.intake.submission import DraftBody, DraftItem, SubmissionBody
@@ -38,6 +39,9 @@ class DraftWork(OrderWork, Protocol):
 
     @property
     def submissions(self) -> DraftBodies: ...
+
+    @property
+    def receipts(self) -> ReceiptStore: ...
 
 
 class Drafts:
@@ -90,6 +94,8 @@ class Drafts:
 
         Raises:
             MalformedBody, Invalid: refused with all faults; the draft stays as it was.
+            ClientRefTaken: that number already means another order.
+            ClientRefTaken: the number belongs to an order that is there already.
             TransitionRefused: it has been submitted before.
         """
         read, now = self._whole.decode(body), self._clock.now()
@@ -124,6 +130,7 @@ class Drafts:
         files = _files(work, sender, [item.file_id for item in items])
         if faults := check(read.value, files, self._catalogue(), now):
             raise Invalid(faults)
+        _require_free(work, no, sender, read.value.client_ref)
         command = SubmitDraft(
             positions=[position(n, item, files) for n, item in enumerate(items, start=1)],
             body_sha256=sha256(read.canonical).hexdigest(),
@@ -134,6 +141,14 @@ class Drafts:
         self._master.apply(work, no, command, sender.cause, now)
         work.submissions.put(no, read.canonical)
         return receipt_of(no, command, now)
+
+
+def _require_free(work: DraftWork, no: OrderNo, sender: Sender, client_ref: str) -> None:
+    """A number means one order for ever, also when the answer to the first was lost."""
+    known = work.receipts.find(sender.partner_id, "", client_ref)
+    if known is not None and known.order_no != no:
+        taken = f"Your number already means {known.order_no}"
+        raise ClientRefTaken(taken, order_no=known.order_no)
 
 
 def _files(
