@@ -251,7 +251,7 @@ class Bridge:
         try:
             job = await self._mes.submit(work_order_of(order, taken.reference))
         except MesRejected as no:
-            await self._settle(taken, Delivered.REJECTED, str(no), next_at=None)
+            await self._refused(taken, str(no))
         except MesUnavailable as away:
             await self._unsent(taken, away)
         except MesOutcomeUnknown as unknown:
@@ -311,6 +311,11 @@ class Bridge:
         # After an earlier unknown outcome, a repeat that surely failed proves nothing of the first.
         state = Delivered.UNCERTAIN if taken.last_sent_at else Delivered.PENDING
         await self._settle(taken, state, str(away), next_at=next_at, attempts=attempts)
+
+    async def _refused(self, taken: Delivery, why: str) -> None:
+        """It said no; but a no to a repeat says nothing of the first, which a person has to see."""
+        state = Delivered.UNCERTAIN if taken.last_sent_at else Delivered.REJECTED
+        await self._settle(taken, state, why, next_at=None)
 
     async def _unknown(self, taken: Delivery, why: str) -> None:
         await self._settle(taken, Delivered.UNCERTAIN, why, next_at=self._clock.now())
@@ -428,8 +433,16 @@ class Bridge:
             order = rebuild(work.orders.history(no))
             row = self._waiting(work, order)
             next_at = None if state is Delivered.DEAD else now
+            # Who says "send again" has seen that nothing of the earlier tries is there.
+            sent_at = None if state is Delivered.PENDING else row.last_sent_at
             work.deliveries.change(
-                row, state=state, since=now, next_at=next_at, absent_seen=0, mes_id=mes_id
+                row,
+                state=state,
+                since=now,
+                next_at=next_at,
+                absent_seen=0,
+                mes_id=mes_id,
+                last_sent_at=sent_at,
             )
             said = f"decided by {cause.actor}"
             command = self._change(row.reference, state, said, mes_id)
