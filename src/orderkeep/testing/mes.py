@@ -1,6 +1,8 @@
-"""A MES in memory that does its worst: late, lost, doubled, lying by silence. Never by a look-up
-after its visibility lag, since against that nothing helps. It lives by the true time: our own
-clock may jump, its does not."""
+"""A MES in memory that does its worst: late, lost, doubled, lying by silence.
+
+Never by a look-up after its visibility lag, since against that nothing helps. It lives by the true
+time: our own clock may jump, its does not.
+"""
 
 from asyncio import CancelledError, Future
 from collections import Counter
@@ -118,12 +120,16 @@ class SimMes:
         if job.status in ROAD[:-1]:
             self.jobs[reference] = replace(job, status=ROAD[ROAD.index(job.status) + 1])
 
+    def scrap(self, reference: str) -> None:
+        """What was begun is thrown away: somebody there says so, the MES itself does not."""
+        self.jobs[reference] = replace(self.jobs[reference], status="scrapped")
+
     async def _wait(self, work_order: WorkOrder) -> None:
         try:
             await self._pause()
         except CancelledError:
             # The process died; what it had sent lives on.
-            if self._chance.random() < 0.5:  # noqa: PLR2004  # Every other time.
+            if self._chance.random() < 0.5:  # Every other time.
                 self._do_late(work_order)
             raise
 

@@ -17,6 +17,7 @@ from orderkeep.adapters.sql.lanes import Batch, Failed, Lane, UnitLane, run_batc
 from orderkeep.adapters.sql.tables import metadata
 from orderkeep.adapters.sql.work import SqlWork
 from orderkeep.kernel.bells import Bells
+from orderkeep.kernel.errors import StoreBusy
 from orderkeep.orders.policy import Policy
 from orderkeep.orders.view import BoardRow
 
@@ -35,6 +36,8 @@ class SimStore:
         self._accepting = AcceptBatch()
         self._claiming = ClaimBatch()
         self._clear = [str(table.delete()) for table in metadata.sorted_tables]
+        self.busy_writes: Iterator[bool] = iter(())
+        """Which of the next writes the store does not take."""
         self.held = False
         """Whether what is to be written waits for ``flush``, as it waits for a disk."""
         self._waiting: list[tuple[Lane[Any], Any, Future[Any]]] = []
@@ -56,6 +59,8 @@ class SimStore:
 
     async def submit(self, lane: Lane[Any], item: Any) -> Any:
         """Run an item of a hot lane in a commit of its own, or shared with others that wait."""
+        if next(self.busy_writes, False):
+            raise StoreBusy("The disk is full")
         if not self.held:
             return self._run(lane, item)
         future: Future[Any] = get_running_loop().create_future()

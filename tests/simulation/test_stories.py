@@ -1,0 +1,130 @@
+"""Stories that the simulated world told: each was a seed that failed once."""
+
+from asyncio import Future
+from datetime import timedelta
+from random import Random
+
+import pytest
+
+from orderkeep.bridge.ports import Capabilities
+from orderkeep.intake.ports import ClientRefTaken
+from orderkeep.kernel.errors import StoreBusy
+from orderkeep.kernel.ids import OrderNo
+from orderkeep.orders import commands as c
+from orderkeep.orders.events import Actor, ActorKind, Cause
+from orderkeep.orders.evolve import rebuild
+from orderkeep.orders.order import Delivered, Order
+from orderkeep.orders.policy import Policy
+from orderkeep.testing.faults import Faults, Odds
+from orderkeep.testing.mes import LAG, SimMes
+from orderkeep.testing.people import HEAD, SENDER, Client
+from orderkeep.testing.process import Ground, SimClock, SimIds, start
+from orderkeep.testing.store import SimStore
+
+
+class Town:
+    """One process, one foreign MES, the people of a story; nothing fails unless it is told to."""
+
+    def __init__(self, idempotency: str = "none") -> None:
+        chance = Random(0)
+        self.faults = Faults(chance, [], [], None, Odds())
+        self.clock, self.store, self.policy = SimClock(), SimStore(), Policy()
+        ways = Capabilities(idempotency, True, True, True, LAG)
+        self.mes = SimMes(chance, self.faults, self.clock.truly, self._never, ways)
+        self.store.raw.execute(
+            "INSERT INTO partners (id, name, created_at) VALUES ('partner', 'P', 0)"
+        )
+        ids = SimIds(chance)
+        ground = Ground(
+            self.store, self.clock, ids, self.faults, self.policy, self.mes, None, trusting=True
+        )
+        self.process = start(ground, "one")
+
+    async def order(self) -> OrderNo:
+        """An approved order, about to be sent."""
+        client = Client("ref-1", "key-1")
+        accepted = await self.process.intake.accept(SENDER, client.key, client.body())
+        for name in ("relay", "inbox quoting", "price", "relay", "inbox bridge"):
+            await self.process.steps[name]()
+        return accepted.order_no
+
+    async def later(self, by: timedelta = LAG + timedelta(seconds=3)) -> None:
+        """Time passes, and the bridge does what is due."""
+        self.clock.true += by
+        await self.process.steps["send"]()
+
+    def see(self, no: OrderNo) -> Order:
+        return self.store.read_now(lambda work: rebuild(work.orders.history(no)))
+
+    def delivered(self, no: OrderNo) -> Delivered | None:
+        work = self.see(no).work_order
+        return work.delivered if work else None
+
+    @staticmethod
+    def _never() -> "Future[None]":
+        raise AssertionError("nothing is slow in this story")
+
+
+async def test_an_outcome_that_the_full_disk_did_not_take_is_found_out_without_a_restart() -> None:
+    # Seed 54 of the first simulation: the MES had answered, the store was busy, and the work order
+    # stayed "sending" until somebody restarted the process.
+    town = Town()
+    no = await town.order()
+    town.store.busy_writes = iter((False, True))  # The intent is kept, the outcome is not.
+
+    with pytest.raises(StoreBusy):
+        await town.process.steps["send"]()
+    assert town.delivered(no) is Delivered.SENDING
+    for _ in range(4):
+        await town.later()
+
+    assert town.delivered(no) is not Delivered.SENDING
+    assert town.mes.effects == {no: 1}
+
+
+async def test_a_no_to_a_repeat_does_not_prove_that_the_first_try_did_nothing() -> None:
+    # Seed 611: the MES made it, its answer was lost, the repeat was refused, and the order was
+    # cancelled as "never there" while it was being made.
+    town = Town(idempotency="key")
+    no = await town.order()
+    town.faults.mes = ["refuse", "done_then_lost"]
+
+    await town.process.steps["send"]()
+    await town.later()
+
+    assert town.delivered(no) is Delivered.UNCERTAIN
+    cause = Cause(HEAD, "CancelOrder", "office", "")
+    await town.process.master.handle(no, c.CancelOrder("changed my mind"), cause)
+    assert town.see(no).cancel_request is not None
+
+
+async def test_a_second_draft_under_the_same_number_is_told_the_first() -> None:
+    # Seed 24: the answer to the first draft was lost; the second one failed in the database.
+    town = Town()
+    client = Client("ref-1", "key-1")
+    first = await town.process.drafts.open(SENDER, b"{}")
+    await town.process.drafts.submit(first.no, SENDER, client.body())
+    second = await town.process.drafts.open(SENDER, b"{}")
+
+    with pytest.raises(ClientRefTaken) as taken:
+        await town.process.drafts.submit(second.no, SENDER, client.body())
+
+    assert taken.value.facts["order_no"] == first.no
+
+
+async def test_claiming_what_the_head_gave_me_changes_nothing() -> None:
+    # Seed 796: there was no claim to answer with, and the refusal broke every claim of its batch.
+    town = Town()
+    no = await town.order()
+    await town.process.steps["send"]()
+    town.mes.advance(no)
+    await town.later(timedelta(seconds=30))
+    cause = Cause(HEAD, "ReassignOrder", "office", "")
+    await town.process.master.handle(no, c.ReassignOrder("op-2", "on holiday"), cause)
+    version = town.see(no).version
+
+    mine = Cause(Actor(ActorKind.PERSON, "op-2", "operator"), "ClaimOrder", "office", "1" * 32)
+    now = town.clock.now()
+    await town.process.claims.claim(no, "op-2", now, now + timedelta(hours=4), mine)
+
+    assert town.see(no).version == version
