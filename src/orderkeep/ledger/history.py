@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from orderkeep.ledger.evidence import Filed
-from orderkeep.ledger.lifecycle_map import illegal, leads_to
+from orderkeep.ledger.steps import illegal
 from orderkeep.orders import events as e
 from orderkeep.orders.evolve import evolve
 from orderkeep.orders.order import Delivered, Order
@@ -53,19 +53,19 @@ def _misfiled(filed: Filed, place: int) -> Iterator[str]:
 def _step(told: Told, filed: Filed) -> None:
     recorded, before = filed.recorded, told.order
     name = f"event {recorded.seq} ({filed.kind})"
-    impossible = illegal(before, recorded.event)
-    if impossible:
-        told.findings.append(("S5", f"{name} is not a legal step: {impossible}"))
     told.findings += _cancelled_and_sent(before, recorded, name)
     try:
-        told.order = evolve(before, recorded)
+        after = evolve(before, recorded)
     except ValueError:
-        return  # It cannot begin an order; said above.
-    if told.order.stage is not recorded.stage:
-        what = f"{name} says it led to {recorded.stage}, but it leads to {told.order.stage}"
+        told.findings.append(("S5", f"{name} is not a legal step: nothing came before it"))
+        return
+    why = illegal(before, recorded.event, after)
+    if why:
+        told.findings.append(("S5", f"{name} is not a legal step: {why}"))
+    if after.stage is not recorded.stage:
+        what = f"{name} says it led to {recorded.stage}, but it leads to {after.stage}"
         told.findings.append(("S5", what))
-    elif not impossible and leads_to(before, recorded.event) is not told.order.stage:
-        told.findings.append(("S5", f"{name} must not lead to {told.order.stage}"))
+    told.order = after
 
 
 def _cancelled_and_sent(before: Order | None, recorded: e.Recorded, name: str) -> list[Finding]:

@@ -1,0 +1,76 @@
+"""The balance over the tables of a running shop."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from orderkeep.adapters.sql.ledger import SCHEMA, ledger_of
+from orderkeep.adapters.sql.migrate import HEAD
+from orderkeep.ledger.balance import Balance, Class
+from orderkeep.orders.commands import ApproveOrder, CancelOrder, PlaceHold
+from orderkeep.testing.shop import Shop
+
+
+async def balance(shop: Shop) -> Balance:
+    now = shop.parts.clock.now()
+    return await shop.parts.store.read_long(lambda work: ledger_of(work).balance(now))
+
+
+def classes(found: Balance) -> dict[str, int]:
+    return {name: getattr(found, name) for name in Class if getattr(found, name)}
+
+
+async def damage(shop: Shop, statement: str, *values: Any) -> None:
+    def unit(work: Any) -> None:
+        work.raw.execute("PRAGMA defer_foreign_keys=ON")
+        work.raw.execute(statement, values)
+
+    await shop.parts.store.write(unit)
+
+
+def test_the_ledger_reads_the_newest_schema() -> None:
+    assert SCHEMA == HEAD
+
+
+async def test_every_accepted_order_is_counted_once(tmp_path: Path) -> None:
+    async with Shop(tmp_path) as shop:
+        assert (await balance(shop)).accepted == 0
+        file_id = await shop.file(1)
+        a, b, c, _ = [await shop.submit(name, file_id) for name in "abcd"]
+        assert classes(await balance(shop)) == {Class.IN_FLIGHT: 4}
+
+        await shop.settle()
+        assert classes(await balance(shop)) == {Class.WAITING: 4}
+
+        await shop.do(a, ApproveOrder())
+        until = shop.parts.clock.now() + timedelta(days=1)
+        await shop.do(b, PlaceHold("asked", "seller", until))
+        await shop.do(c, CancelOrder("no"))
+        assert classes(await balance(shop)) == {
+            Class.IN_FLIGHT: 1, Class.WAITING: 2, Class.CANCELLED: 1,
+        }  # fmt: skip
+
+        await shop.settle()
+        for step in ("start", "done", "pack", "ship"):
+            await shop.parts.workshop.act(a, step, "ivan", tracking_no="T")
+            await shop.settle()
+        found = await balance(shop)
+        assert classes(found) == {Class.AT_MES: 1, Class.WAITING: 2, Class.CANCELLED: 1}
+        assert found.accepted == found.sum_of_classes == 4
+        assert found.differences == []
+
+
+async def test_differences_are_named_by_order_number(tmp_path: Path) -> None:
+    async with Shop(tmp_path) as shop:
+        file_id = await shop.file(1)
+        await shop.submit("a", file_id)
+        stuck, parked = await shop.submit("b", file_id), await shop.submit("c", file_id)
+        await damage(shop, "DELETE FROM outbox WHERE order_key = ?", stuck)
+        await shop.settle("relay")
+        park = "UPDATE inbox SET dead_at = 1 WHERE order_key = ?"
+        await damage(shop, park, parked)
+
+        found = await balance(shop)
+
+        assert [one.order_no for one in found.differences] == [stuck]
+        assert classes(found) == {Class.IN_FLIGHT: 2, Class.QUARANTINED: 1}

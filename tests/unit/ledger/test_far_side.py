@@ -1,0 +1,141 @@
+"""What a MES shows against what we claim, without a network between."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+
+from orderkeep.bridge.ports import Capabilities, MesJob, MesUnavailable, WorkOrder
+from orderkeep.kernel.ids import WorkOrderRef, order_no
+from orderkeep.ledger.far_side import TRIES, Claims, FarSide
+
+FIRST, SECOND = order_no(1), order_no(2)
+
+
+class SlowMes:
+    """A MES in memory that shows a job only after so many questions about it."""
+
+    def __init__(self, *references: str, listing: bool = True, denials: int = 0) -> None:
+        self.capabilities = Capabilities(
+            idempotency="none",
+            lookup=True,
+            recall=False,
+            listing=listing,
+            visibility_lag=timedelta(seconds=7),
+        )
+        self.away = 0
+        self._denials = denials
+        self._jobs = [MesJob(f"m{at}", one, "accepted") for at, one in enumerate(references)]
+
+    async def submit(self, work_order: WorkOrder) -> MesJob:
+        raise MesUnavailable("nothing is sent by an audit")
+
+    async def find(self, reference: WorkOrderRef) -> Sequence[MesJob]:
+        self._answer()
+        if self._denials:
+            self._denials -= 1
+            return []
+        return [job for job in self._jobs if job.reference == reference]
+
+    async def list(self, cursor: str | None) -> tuple[Sequence[MesJob], str | None]:
+        self._answer()
+        at = int(cursor or 0)
+        shown = self._jobs[at : at + 1] if not self._denials else []
+        return shown, str(at + 1) if at + 1 < len(self._jobs) else None
+
+    async def recall(self, reference: WorkOrderRef) -> None:
+        raise MesUnavailable("nothing is taken back by an audit")
+
+    def _answer(self) -> None:
+        if self.away:
+            self.away -= 1
+            raise MesUnavailable("away")
+
+
+class Audit:
+    """A far side whose pauses are counted instead of waited for."""
+
+    def __init__(self, mes: SlowMes) -> None:
+        self.slept: list[float] = []
+        self.far_side = FarSide(mes, self._sleep)
+
+    async def found(self, claims: Claims, *, still: bool = True) -> list[tuple[str, str | None]]:
+        await self.far_side.read_listing()
+        violations = await self.far_side.check(claims, lambda _: still)
+        return [(one.rule, one.order_no) for one in violations]
+
+    async def _sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+
+
+def claims(*references: str) -> Claims:
+    numbers = {reference: reference for reference in references}
+    return Claims(at_mes=numbers, sent=set(references), orders=set(references))
+
+
+async def test_agreement_needs_no_look_ups() -> None:
+    audit = Audit(SlowMes(FIRST, SECOND))
+
+    assert await audit.found(claims(FIRST, SECOND)) == []
+    assert audit.slept == []
+    assert len(audit.far_side.shown) == 2
+
+
+@pytest.mark.parametrize("listing", [True, False])
+async def test_two_jobs_under_one_reference_are_a_double(listing: bool) -> None:  # noqa: FBT001
+    audit = Audit(SlowMes(FIRST, FIRST, listing=listing))
+
+    assert await audit.found(claims(FIRST)) == [("S3", FIRST)]
+
+
+async def test_a_job_is_missed_only_after_the_lag_and_a_second_look() -> None:
+    audit = Audit(SlowMes(SECOND))
+
+    assert await audit.found(claims(FIRST, SECOND)) == [("S4", FIRST)]
+    assert audit.slept == [7.0]
+
+
+async def test_a_job_that_shows_late_is_not_missed() -> None:
+    audit = Audit(SlowMes(FIRST, denials=1))
+
+    assert await audit.found(claims(FIRST)) == []
+
+
+async def test_an_order_that_moved_on_meanwhile_is_not_accused() -> None:
+    audit = Audit(SlowMes())
+
+    assert await audit.found(claims(FIRST), still=False) == []
+
+
+async def test_a_job_nobody_sent_is_a_ghost() -> None:
+    audit = Audit(SlowMes(FIRST, f"{FIRST}/2", "X-1", SECOND))
+    known = claims(FIRST)
+    known.unsent[SECOND] = SECOND
+    known.orders.add(SECOND)
+
+    assert await audit.found(known) == [("S9", FIRST), ("S9", SECOND), ("S9", "X-1")]
+
+
+async def test_without_a_listing_only_what_never_will_be_sent_is_asked_for() -> None:
+    """One that waits may be sent while we look: it would be accused of being a ghost."""
+    audit = Audit(SlowMes(FIRST, SECOND, listing=False))
+    known = Claims(unsent={FIRST: FIRST, SECOND: SECOND}, dropped={SECOND}, orders={FIRST, SECOND})
+
+    assert await audit.found(known) == [("S9", SECOND)]
+
+
+async def test_a_mes_that_is_away_is_asked_again_and_then_left_open() -> None:
+    mes = SlowMes(FIRST, listing=False)
+    mes.away = TRIES * 2
+    audit = Audit(mes)
+
+    assert await audit.found(claims(FIRST)) == []
+    assert audit.far_side.unanswered == {FIRST}
+
+
+async def test_a_mes_that_comes_back_is_heard() -> None:
+    mes = SlowMes(FIRST, FIRST)
+    mes.away = TRIES - 1
+    audit = Audit(mes)
+
+    assert await audit.found(claims(FIRST)) == [("S3", FIRST)]
