@@ -44,6 +44,8 @@ def hear(order: Order, said: RecordMesWord, policy: Policy) -> list[e.OrderEvent
     match said.word:
         case "accepted" if not _was_begun(order):
             return _arrival(order, said)
+        case "handed_back" if order.stage is Stage.MANUFACTURING_APPROVED:
+            return _arrival(order, said)  # It waits there again, as we knew or might have guessed.
         case "handed_back" if order.stage is Stage.MANUFACTURING_STARTED:
             return [*_arrival(order, said), e.HandedBack(said.reason or "", said.operator)]
         case "scrapped" | "recalled" if order.stage in _STILL_OURS:

@@ -391,6 +391,14 @@ def test_handed_back_it_is_free_and_keeps_its_place() -> None:
     assert due(story.order, POLICY) == before
 
 
+def test_handed_back_said_again_is_no_news() -> None:
+    """A MES that is asked for its status says it until somebody starts."""
+    story = a_story(STARTED)
+    story.mes_says("handed_back")
+
+    assert story.mes_says("handed_back") == []
+
+
 def test_handed_back_it_is_late_if_it_was() -> None:
     story = a_story(APPROVED)
     story.mes_says("started", operator="oleg")
