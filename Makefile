@@ -12,6 +12,7 @@ OFFICE_PORT ?= $(or $(ORDERKEEP_OFFICE_PORT),8081)
 WORKERS ?= $(shell scripts/cpus.py)
 TESTS ?= tests
 PYTEST = -n $(WORKERS) --dist worksteal
+EXAMPLES ?= 1000
 ROWS ?= 100000,1000000,5000000
 
 ##@ For everyone
@@ -102,9 +103,9 @@ faults: ## kill the process at every failpoint of the road and look for what was
 	.venv/bin/python -m pytest $(PYTEST) tests/acceptance -k "kill or fault"
 
 .PHONY: fuzz
-fuzz: ## throw hostile requests at every operation
+fuzz: ## throw hostile requests at every operation (EXAMPLES for each)
 	@scripts/setup dev
-	.venv/bin/python -m pytest $(PYTEST) tests/acceptance -k "schemathesis or hostile"
+	ORDERKEEP_FUZZ_EXAMPLES=$(EXAMPLES) .venv/bin/python -m pytest $(PYTEST) tests/acceptance -k "schemathesis or hostile"
 
 .PHONY: shots
 shots: ## photograph every screen in a real browser into var/shots

@@ -12,7 +12,8 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from schemathesis.checks import not_a_server_error
+from schemathesis.checks import CheckContext, not_a_server_error
+from schemathesis.core.parameters import ParameterLocation
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     ignored_auth,
@@ -27,13 +28,25 @@ from orderkeep.http.door.openapi import openapi
 from orderkeep.testing.door import DoorUnderTest
 
 EXAMPLES = int(os.environ.get("ORDERKEEP_FUZZ_EXAMPLES", "40"))
+
+
+def rejects_bodies_that_the_document_forbids(
+    context: CheckContext, response: schemathesis.Response, case: schemathesis.Case[Any]
+) -> bool | None:
+    """Any 4xx is a refusal; what is wrong with a query may be lost before it is sent."""
+    wrong_body = case.meta is not None and case.meta.is_negative_at(ParameterLocation.BODY)
+    if not wrong_body or 400 <= response.status_code < 500:
+        return None
+    return negative_data_rejection(context, response, case)
+
+
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
     content_type_conformance,
     response_headers_conformance,
     response_schema_conformance,
-    negative_data_rejection,
+    rejects_bodies_that_the_document_forbids,
     ignored_auth,
     unsupported_method,
 ]
