@@ -87,7 +87,7 @@ def build_office(  # noqa: PLR0913  # Everything passed in, by name.
     balance: Callable[[], Any] | None = None,
 ) -> OfficeApp:
     """The office's application from its parts; see ``parts`` for what each has to do."""
-    stream, metrics = Stream(clock), Metrics()
+    stream, metrics = Stream(clock, store.on_changes), Metrics()
     office = Office(
         store=store,
         master=master,
@@ -156,7 +156,6 @@ def _watching(office: Office, shared: SharedReads) -> Callable[[Litestar], Any]:
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         await office.registry.ensure_house()
-        office.store.on_changes(office.stream.changed)
         running = asyncio.create_task(office.stream.run(shared), name="office.stream")
         try:
             yield

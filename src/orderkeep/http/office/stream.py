@@ -6,7 +6,7 @@ browser that does not read is let go: it comes back by itself.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -20,8 +20,15 @@ from orderkeep.orders.order import Stage
 from orderkeep.orders.view import BoardRow
 
 GATHER_S = 0.4
+"""How long changes are gathered; ``FLOODED_S`` when there are more than anybody can watch."""
+
 MAX_ROWS = 64
 """Rows in one batch: about what a screen shows."""
+
+MAX_NEW = 8
+"""Orders in one batch that nobody works on yet: browsers only count them, and counts come too."""
+
+FLOODED_S = 1.0
 
 QUEUE = 16
 """Batches a slow browser may be behind before it is let go."""
@@ -31,6 +38,7 @@ HEARTBEAT_S = 15.0
 COUNTS_S = 5.0
 COUNTS_AT_LEAST_S = 30.0
 REFETCH_S = 10.0
+Watcher = Callable[[Sequence[BoardRow]], None]
 _HEARTBEAT = b": still here\n\n"
 _NOT_ON_THE_BOARD = frozenset({Stage.INITIATED, Stage.FILE_UPLOADED, Stage.SUBMITTED})
 
@@ -67,10 +75,12 @@ class Client:
 class Stream:
     """Tells open browsers what changes."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, watch: Callable[[Watcher], None]) -> None:
         self._clock = clock
+        self._watch: Callable[[Watcher], None] | None = watch
         self._clients: set[Client] = set()
         self._changed: dict[str, BoardRow] = {}
+        self._new = 0
         self._missed = False
         self._any = asyncio.Event()
         self._closing = False
@@ -92,18 +102,16 @@ class Stream:
         self._any.set()
 
     def _note(self, row: BoardRow) -> None:
-        if row.order_no not in self._changed and len(self._changed) >= MAX_ROWS:
-            self._missed = True
-            if row.stage in _NOT_ON_THE_BOARD or not self._drop_a_new_one():
+        if row.order_no not in self._changed:
+            if row.stage in _NOT_ON_THE_BOARD:
+                if self._new >= MAX_NEW:
+                    self._missed = True
+                    return
+                self._new += 1
+            elif len(self._changed) >= MAX_ROWS:
+                self._missed = True
                 return
         self._changed[row.order_no] = row
-
-    def _drop_a_new_one(self) -> bool:
-        for order_no, row in self._changed.items():
-            if row.stage in _NOT_ON_THE_BOARD:
-                del self._changed[order_no]
-                return True
-        return False
 
     # --- to the browsers ----------------------------------------------------------------------
 
@@ -136,11 +144,12 @@ class Stream:
         except TimeoutError:
             return False
         self._any.clear()
-        await asyncio.sleep(0 if self._closing else GATHER_S)
+        if not self._closing:
+            await asyncio.sleep(FLOODED_S if self._missed else GATHER_S)
         return True
 
     async def _send_rows(self, source: Source) -> None:
-        rows, self._changed = list(self._changed.values()), {}
+        rows, self._changed, self._new = list(self._changed.values()), {}, 0
         names = await source.names()
         shared: dict[tuple[Role, bool], bytes] = {}
         holders = {row.claim_operator for row in rows}
@@ -192,6 +201,10 @@ class Stream:
         """Feed one browser until it leaves, falls behind or we close."""
         self._clients.add(client)
         self._any.set()
+        if self._watch is not None:
+            # Only now: as long as nobody looks, commits need not gather rows for anybody.
+            self._watch(self.changed)
+            self._watch = None
         try:
             as_of, version = self._clock.now(), await source.version()
             client.give(self.event("hello", facts(as_of=as_of, version=version)))
