@@ -1,0 +1,54 @@
+"""``orderkeep bench``: what this machine can do, as ratios."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Benchmarks that print ratios.")
+
+_JSON = typer.Option("--json", help="Answer in one line of JSON.")
+_FOLDER = typer.Option(help="On the disk to be measured; a temporary folder by default.")
+
+
+@app.command()
+def accept(
+    seconds: Annotated[float, typer.Option(help="How long one round of one path lasts.")] = 1.0,
+    rounds: Annotated[int, typer.Option(help="How often everything is repeated.")] = 3,
+    clients: Annotated[str, typer.Option(help="Numbers of clients.")] = "1,16,64,256",
+    folder: Annotated[Path | None, _FOLDER] = None,
+    as_json: Annotated[bool, _JSON] = False,
+) -> None:
+    """Orders kept a second, beside the disk and beside one ORM transaction per request."""
+    from orderkeep.bench.accept import accept as measured
+
+    numbers = _numbers("--clients", clients)
+    _print(measured(seconds=seconds, rounds=rounds, clients=numbers, folder=folder), as_json)
+
+
+@app.command()
+def board(
+    rows: Annotated[str, typer.Option(help="Numbers of orders.")] = "100000,1000000",
+    folder: Annotated[Path | None, _FOLDER] = None,
+    as_json: Annotated[bool, _JSON] = False,
+) -> None:
+    """Pages, counts and claims of the board, with few and with many orders behind it."""
+    from orderkeep.bench.board import board as measured
+
+    _print(measured(rows=_numbers("--rows", rows), folder=folder), as_json)
+
+
+def _numbers(option: str, given: str) -> list[int]:
+    try:
+        numbers = [int(one) for one in given.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 1:
+        raise typer.BadParameter(f"{option} takes whole numbers separated by commas.")
+    return numbers
+
+
+def _print(report: Any, as_json: bool) -> None:
+    encoded = msgspec.json.encode(report)
+    print((encoded if as_json else msgspec.json.format(encoded)).decode())
