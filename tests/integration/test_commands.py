@@ -1,0 +1,99 @@
+"""The command line as a whole: quick to start, quiet about its insides, short about errors."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orderkeep.cli import COMMANDS
+
+COMMAND = (sys.executable, "-c", "from orderkeep.cli import main; main()")
+LOADED = "import json, sys; print(json.dumps(sorted(sys.modules)))"
+HEAVY = {"sqlalchemy", "alembic", "litestar", "uvicorn", "httpx", "numba", "rich", "structlog"}
+
+
+def call(
+    folder: Path, *words: str, command: tuple[str, ...] = COMMAND, **settings: str
+) -> "subprocess.CompletedProcess[str]":
+    ours = {name: value for name, value in os.environ.items() if "ORDERKEEP_" not in name}
+    return subprocess.run(
+        [*command, *words],
+        env=ours | settings,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def loaded_by(folder: Path, *words: str) -> set[str]:
+    """The modules in a process that has run the command."""
+    program = f"from orderkeep.cli import app; app({list(words)}, standalone_mode=False); {LOADED}"
+    done = call(folder, command=(sys.executable, "-c", program))
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_help_lists_every_command(tmp_path: Path) -> None:
+    done = call(tmp_path, "--help")
+
+    assert done.returncode == 0
+    assert all(f"\n  {name} " in done.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_and_starts_from_any_folder(tmp_path: Path, name: str) -> None:
+    done = call(tmp_path, name, "--help")
+
+    assert done.returncode == 0
+    assert "Usage" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_listing_the_commands_loads_none_of_them(tmp_path: Path) -> None:
+    assert loaded_by(tmp_path, "--help") & HEAVY == set()
+
+
+def test_looking_at_a_database_loads_neither_server_nor_engine(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'orderkeep.db'}"
+    assert call(tmp_path, "migrate", ORDERKEEP_DATABASE_URL=url).stdout == "0001\n"
+    program = (
+        "import os, sys; from orderkeep.cli import app;"
+        f"app(['verify'], standalone_mode=False); {LOADED}"
+    )
+
+    done = call(tmp_path, command=(sys.executable, "-c", program), ORDERKEEP_DATABASE_URL=url)
+
+    assert set(json.loads(done.stdout.splitlines()[-1])) & HEAVY == set()
+
+
+@pytest.mark.parametrize("name", ["run", "export", "verify", "migrate"])
+def test_every_wrong_setting_is_listed(tmp_path: Path, name: str) -> None:
+    words = [name, "--json"] if name == "export" else [name]
+
+    done = call(tmp_path, *words, ORDERKEEP_MES="fax", ORDERKEEP_PORT="many")
+
+    assert done.returncode == 64
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 2
+    assert "ORDERKEEP_MES" in done.stderr
+    assert "ORDERKEEP_PORT" in done.stderr
+
+
+def test_a_database_that_cannot_be_made_is_told_in_a_sentence(tmp_path: Path) -> None:
+    done = call(tmp_path, "migrate", ORDERKEEP_DATABASE_URL="sqlite:////proc/orderkeep.db")
+
+    assert done.returncode == 69
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_misspelt_command_is_corrected(tmp_path: Path) -> None:
+    done = call(tmp_path, "verfy")
+
+    assert done.returncode == 2
+    assert "Did you mean 'verify'" in done.stderr
+    assert "Traceback" not in done.stderr
