@@ -1,6 +1,7 @@
 import "@testing-library/jest-dom/vitest"
 import { cleanup } from "@testing-library/vue"
 import { afterEach, vi } from "vitest"
+import { createApp } from "vue"
 import { useToast } from "@nuxt/ui/composables/useToast"
 import { question } from "@/features/order/actions"
 
@@ -20,7 +21,7 @@ Element.prototype.hasPointerCapture = () => false
 
 afterEach(() => {
   cleanup()
-  useToast().clear()
+  createApp({}).runWithContext(() => useToast().clear())
   question.value = null
   document.body.removeAttribute("style")
   localStorage.clear()

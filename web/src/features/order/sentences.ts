@@ -28,7 +28,7 @@ export function useSentences() {
   }
 
   const plain = (data: Facts): Params => ({
-    reason: reasonOf(data.reason), why: reasonOf(data.why), reference: text(data.reference), rule: text(data.rule), version: text(data.version), message: text(data.message),
+    reason: reasonOf(data.reason), why: reasonOf(data.why), reference: text(data.reference), rule: text(data.rule), version: text(data.version), message: manualReason({ code: text(data.code), message: text(data.message) }),
     position: text(data.position), priority: text(data.priority), text: text(data.text), said: text(data.said), expected: text(data.expected), no: text(data.rework_no),
   })
 
@@ -59,8 +59,12 @@ export function useSentences() {
     return login && login === actor.id ? actor.name || login : login
   }
 
+  /** The stable code is worded here, in the reader's language; a new code keeps the engine's own. */
+  const manualReason = ({ code, message }: Pick<ManualReason, "code" | "message">) =>
+    te(`manual.${code}`) ? t(`manual.${code}`) : message || code
+
   function reasonsOf(reasons: ManualReason[] | undefined): string {
-    return (reasons ?? []).map((reason) => reason.message || reason.code).join("; ")
+    return (reasons ?? []).map(manualReason).join("; ")
   }
 
   /** `accept: a note` keeps its note. */
@@ -75,7 +79,7 @@ export function useSentences() {
     return te(wording) ? t(wording, paramsOf(entry)) : entry.kind
   }
 
-  return { sentence, reasonOf }
+  return { sentence, manualReason }
 }
 
 const BROKEN = new Set(["price.manual", "price.failed", "price.expired", "file.rejected", "order.cancel_refused", "order.hold_expired", "delivery.diverged"])

@@ -73,7 +73,7 @@ const en: Messages = {
     filter: { stage: "Status", risk: "Deadline", needs: "Needs a person", claim: "Holder", held: "On hold", channel: "Channel", q: "Search" },
     claimed: { mine: "Mine", free: "Free" },
     presets: { open: "All open", claimable: "Ready to take", mine: "Mine", late: "Late", at_risk: "At risk", held: "On hold", needs_person: "Needs a decision" },
-    held: "On hold: {reason}", heldUntil: "On hold until {at}: {reason}", claimLeft: "{span} left", claimNoEnd: "in work", you: "you", priority: "Priority {n}",
+    held: "On hold: {reason}", heldUntil: "On hold until {at}: {reason}", claimLeft: "{span} left", you: "you", priority: "Priority {n}",
     why: { urgent: "urgent", late: "late", at_risk: "may be late", due_soon: "its stage is due soon", promised_soon: "promised in {n} d", waiting: "waiting for {n} d" }, whyNow: "Why this one: {why}",
     actions: "Actions for order {no}", selected: "{no} selected",
   },
@@ -165,6 +165,13 @@ const en: Messages = {
     note: { added: "Note: {text}" },
   },
   reasons: { undo: "changed their mind", released: "given back", expired: "it ran out", started: "work has started", taken: "another took it" },
+  manual: {
+    open: "The surface has gaps: its volume cannot be told", no_volume: "The model encloses no volume", tangled: "Too many surfaces above each other: it is unclear what is metal", overlap: "Parts of the model overlap and could not be united",
+    turned: "A part of the model is inside out", welded: "Nearly equal corners were taken as one", scale: "Unusual size: check the units", not_measured: "The file has not been measured yet", quantity: "The quantity must be from 1 to 1,000,000", sku_material: "This piece is not made in that metal",
+    resource_limit: "Measuring ran out of memory", timeout: "Measuring took too long", killed: "Measuring broke off", cancelled: "Measuring was stopped", file_lost: "The model file is not in the store", price_out_of_band: "The calculated price is not believable", positions: "Too many positions",
+    not_stl: "The file does not look like an STL model", not_a_file: "This is not a regular file", empty_file: "The file is empty", no_triangles: "The file holds no triangles", not_text: "The text holds foreign bytes", truncated: "The file ends in the middle of the model", trailing_text: "There is text outside of the model", trailing_bytes: "The file goes on after its last triangle",
+    malformed: "The text breaks the rules of STL", not_finite: "A coordinate is not a number", line_too_long: "A line is too long", coordinate_too_large: "A coordinate is too large", unknown_material: "The price book has no such material", unknown_sku: "The price book has no such piece", not_closed: "The model is not closed", format: "This format is not priced by machine yet",
+  },
   riskSaid: { ok: "On time again", at_risk: "May not make the date", late: "The date is missed" },
   submit: {
     title: "New order", lead: "Models from files, or ready-made pieces from the catalogue", drop: "Drop model files here", dropHint: "or choose them on your computer: STL, OBJ, 3MF, STEP", choose: "Choose files", positions: "Positions", noPositions: "Add a model file or a ready-made piece", addSku: "Ready-made piece",
