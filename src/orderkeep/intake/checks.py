@@ -12,11 +12,11 @@ from orderkeep.kernel.ids import FileId
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(?:\.[^@\s.]+)+")
 _PHONE = re.compile(r"\+?[0-9 ()./-]+")
+_FIVE_DIGITS = re.compile(r"(?:[^0-9]*[0-9]){5}")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _INSTANT = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:\d\d)", re.ASCII
 )
-_MIN_PHONE_DIGITS = 5
 _FARTHEST = timedelta(days=5 * 366)
 
 
@@ -88,8 +88,7 @@ def _customer(customer: CustomerBody) -> Iterator[Fault]:
 
 
 def _is_phone(text: str) -> bool:
-    enough = sum(letter.isdigit() for letter in text) >= _MIN_PHONE_DIGITS
-    return enough and _PHONE.fullmatch(text) is not None
+    return _PHONE.fullmatch(text) is not None and _FIVE_DIGITS.match(text) is not None
 
 
 def _promise_by(body: SubmissionBody, now: datetime) -> Iterator[Fault]:
