@@ -43,7 +43,7 @@ class Screen(NamedTuple):
 
 SCREENS = (
     Screen("sign-in", "", "/sign-in"),
-    Screen("board", "nikolai", "/board"),
+    Screen("board", "nikolai", "/board?view=table"),
     Screen("work", "ivan", "/board?view=work"),
     Screen("approvals", "olga", "/approvals"),
     Screen("order", "olga", "/orders/{order}"),
@@ -55,11 +55,37 @@ SCREENS = (
 )
 
 
-class Office(NamedTuple):
-    """A running office and an order in it."""
+class Office:
+    """A real office in a folder of its own, and an order in it."""
 
-    address: str
-    order: str
+    order = "OK-002008"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = 0
+        self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        """Start it, where it was before if it has been started before."""
+        self._process = subprocess.Popen(
+            [ORDERKEEP, "run", "--port", "0", "--office-port", str(self._port)],
+            cwd=self._folder,
+            env=_environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self._port = _office_port(self._process)
+
+    def stop(self) -> None:
+        """Stop it in good order."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(60)
 
 
 def main() -> None:
@@ -71,39 +97,58 @@ def main() -> None:
     with filled_office() as filled, empty_office() as empty, browser() as chromium:
         taken = 0
         for screen in screens:
-            for width in WIDTHS:
-                for language in LANGUAGES:
-                    taken += _states(chromium, screen, width, language, filled, empty)
-                    sys.stderr.write(f"\r{taken} pictures, {screen.name:<10}")
+            taken += _photograph(chromium, screen, filled, empty)
+            sys.stderr.write(f"\r{taken} pictures, {screen.name:<10}")
     sys.stderr.write("\n")
     sys.stdout.write(f"{SHOTS}\n")
 
 
-def _states(
-    chromium: Browser, screen: Screen, width: int, language: str, filled: Office, empty: Office
-) -> int:
+def _photograph(chromium: Browser, screen: Screen, filled: Office, empty: Office) -> int:
+    """Every picture of one screen; returns how many."""
+    (SHOTS / screen.name).mkdir(parents=True, exist_ok=True)
+    looks = [(width, language) for width in WIDTHS for language in LANGUAGES]
     states = STATES if screen.login else ("filled",)
     for state in states:
-        office = empty if state == "empty" else filled
-        folder = SHOTS / screen.name
-        folder.mkdir(parents=True, exist_ok=True)
-        with visitor(chromium, office, screen, width, language) as page:
-            _show(page, office.address + screen.path.format(order=office.order), state)
-            page.screenshot(path=folder / f"{width}-{language}-{state}.png")
-            page.unroute_all(behavior="ignoreErrors")
-    return len(states)
+        if state == "stale":
+            _lose_connection(chromium, screen, filled, looks)
+            continue
+        for look in looks:
+            office = empty if state == "empty" else filled
+            with visitor(chromium, office, screen, *look) as page:
+                _show(page, office, screen, state)
+                _shoot(page, screen, look, state)
+    return len(states) * len(looks)
 
 
-def _show(page: Page, address: str, state: str) -> None:
+def _lose_connection(
+    chromium: Browser, screen: Screen, office: Office, looks: list[tuple[int, str]]
+) -> None:
+    """Show the screen, and then let the office really go away."""
+    with contextlib.ExitStack() as stack:
+        pages = []
+        for look in looks:  # One after the other: a person speaks one language at a time.
+            pages.append(stack.enter_context(visitor(chromium, office, screen, *look)))
+            _show(pages[-1], office, screen, "filled")
+        office.stop()
+        pages[0].wait_for_timeout(STALE_MS)
+        for page, look in zip(pages, looks, strict=True):
+            _shoot(page, screen, look, "stale")
+    office.start()
+
+
+def _show(page: Page, office: Office, screen: Screen, state: str) -> None:
     if state == "loading":
         page.route(DATA, _never)
     if state == "failed":
         page.route(DATA, _broken)
-    page.goto(address, wait_until="commit")
+    page.goto(office.address + screen.path.format(order=office.order), wait_until="commit")
     page.wait_for_timeout(SETTLED_MS)
-    if state == "stale":
-        page.context.set_offline(True)
-        page.wait_for_timeout(STALE_MS)
+
+
+def _shoot(page: Page, screen: Screen, look: tuple[int, str], state: str) -> None:
+    width, language = look
+    page.screenshot(path=SHOTS / screen.name / f"{width}-{language}-{state}.png")
+    page.unroute_all(behavior="ignoreErrors")
 
 
 def _never(_: Route) -> None:
@@ -218,22 +263,17 @@ def empty_office() -> Iterator[Office]:
 @contextlib.contextmanager
 def _office(prepare: Callable[[Path, dict[str, str]], None]) -> Iterator[Office]:
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("ORDERKEEP_")}
-        prepare(folder, environment)
-        process = subprocess.Popen(
-            [ORDERKEEP, "run", "--port", "0", "--office-port", "0"],
-            cwd=folder,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
+        prepare(Path(name), _environment())
+        office = Office(Path(name))
+        office.start()
         try:
-            yield Office(f"http://127.0.0.1:{_office_port(process)}", "OK-002008")
+            yield office
         finally:
-            process.terminate()
-            process.wait(60)
+            office.stop()
+
+
+def _environment() -> dict[str, str]:
+    return {k: v for k, v in os.environ.items() if not k.startswith("ORDERKEEP_")}
 
 
 def _call(command: list[str], folder: Path, environment: dict[str, str]) -> None:

@@ -118,7 +118,6 @@ class OrderMaster:
         if envelopes:
             work.outbox.post(envelopes)
             work.wake("relay")
-        work.wake(f"order:{order.no}")
         return Handled(order, recorded, envelopes)
 
 

@@ -1,6 +1,7 @@
 """Ways into the shared commit: a lane runs all that waited in it together."""
 
 import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -157,7 +158,7 @@ def busy(error: Exception) -> StoreBusy:
     return refusal
 
 
-class HalvingLane(Generic[ItemT]):
+class HalvingLane(ABC, Generic[ItemT]):
     """Runs a batch as one; a bad item is found by splitting, and undone alone."""
 
     def run(self, work: SqlWork, items: Sequence[ItemT]) -> Sequence[Any]:
@@ -180,9 +181,9 @@ class HalvingLane(Generic[ItemT]):
         work.absorb(own)
         return outcomes
 
+    @abstractmethod
     def run_all(self, work: SqlWork, items: Sequence[ItemT]) -> Sequence[Any]:
         """Run every item; an exception undoes them all."""
-        raise NotImplementedError
 
     def _halves(self, work: SqlWork, items: Sequence[ItemT], error: Exception) -> Sequence[Any]:
         if len(items) == 1:

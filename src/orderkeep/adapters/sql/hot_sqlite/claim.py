@@ -77,7 +77,6 @@ class ClaimBatch(HalvingLane[Claiming]):
         work.raw.execute(RECORD, event_row(n, row[_PARTNER], recorded))
         if work.watched:
             work.changed(row_from(n, row))
-        work.wake(f"order:{recorded.order_no}")
         return recorded
 
     def _refusal(self, work: SqlWork, no: OrderNo, item: Claiming) -> Recorded | Failed:
