@@ -15,9 +15,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from orderkeep.intake.accept import Sender
+from orderkeep.intake.drafts import Drafts
 from orderkeep.kernel.ids import order_n
-from orderkeep.orders.commands import ApproveOrder, CancelOrder, PlaceHold
-from orderkeep.testing.shop import Shop
+from orderkeep.orders.commands import ApproveOrder, CancelOrder, OpenReturn, PlaceHold
+from orderkeep.orders.reissue import replace_piece
+from orderkeep.roles.parts import catalogue, promise
+from orderkeep.testing.shop import PARTNER, Shop
 
 COMMAND = (sys.executable, "-c", "from orderkeep.cli import main; main()")
 DATABASE = "orderkeep.db"
@@ -200,6 +204,42 @@ async def test_it_works_beside_a_running_shop_and_changes_nothing(tmp_path: Path
         assert answer.report["violations"] == []
         await shop.settle()
         assert (await shop.order(number)).price.total is not None
+
+
+async def test_drafts_and_replaced_pieces_are_in_order_too(tmp_path: Path) -> None:
+    async with Shop(tmp_path) as shop:
+        drafts = _drafts(shop)
+        sender = Sender(PARTNER, "office", "office", "olga", "c" * 32)
+        await drafts.open(sender, b'{"client_ref":"later"}')
+        draft = await drafts.open(sender, b"{}")
+        line = {"file_id": await shop.file(1), "material": "ag925", "quantity": 1}
+        body = {"client_ref": "by hand", "items": [line], "customer": {"name": "Anna"}}
+        await drafts.submit(draft.no, sender, json.dumps(body).encode())
+        await shop.settle()
+        await shop.do(draft.no, ApproveOrder())
+        await shop.settle()
+        for step in ("start", "done", "pack", "ship"):
+            await shop.parts.workshop.act(draft.no, step, "ivan", tracking_no="T1")
+            await shop.settle()
+        await shop.do(draft.no, OpenReturn("too small"))
+        now, cause = shop.parts.clock.now(), sender.cause
+        await shop.parts.store.write(
+            lambda work: replace_piece(work, shop.parts.master, draft.no, cause, now)
+        )
+        await shop.settle()
+
+        answer = await asyncio.to_thread(orderkeep, tmp_path, "verify", "--mes", "--json")
+
+        assert answer.report["violations"] == []
+        assert answer.report["checked"]["orders"] == 3
+        assert answer.report["checked"]["balance"]["accepted"] == 2
+
+
+def _drafts(shop: Shop) -> Drafts:
+    parts = shop.parts
+    known = catalogue(parts.book)
+    promised = promise(parts.policy)
+    return Drafts(parts.store, parts.master, lambda: known, promised, parts.clock)
 
 
 # --- planted defects ------------------------------------------------------------------------------

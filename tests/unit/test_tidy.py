@@ -32,6 +32,7 @@ STAYS_INSIDE = {
     "CommitFailed": "becomes CommitOutcomeUnknown before it leaves the store",
     "LeaseLost": "ends a worker's hold on a row; nobody waits for an answer",
     "NotPriceable": "becomes a price a seller enters",
+    "NotReadable": "ends `orderkeep verify` or `export`, which look at the tables from outside",
     "SchemaBehind": "stops the process before it serves anybody",
     "StoreMisconfigured": "stops the process before it serves anybody",
     "TransportAway": "the relay keeps the row and comes back",

@@ -7,7 +7,7 @@ from orderkeep.ledger.evidence import Filed
 from orderkeep.ledger.steps import illegal
 from orderkeep.orders import events as e
 from orderkeep.orders.evolve import evolve
-from orderkeep.orders.order import Delivered, Order
+from orderkeep.orders.order import Delivered, Order, Position
 
 Finding = tuple[str, str]
 """A rule and what is wrong."""
@@ -22,15 +22,19 @@ class Told:
     sent: set[str] = field(default_factory=set)
     """References that an intent to send was written for."""
     files: dict[str, str | None] = field(default_factory=dict)
-    """Every file the order ever named, with the hash it was bound to."""
+    """Every file the order rests on or ever rested on, with the hash it was bound to."""
     made: bool = False
     """Cancelled after work had been done."""
     submitted: e.OrderSubmitted | None = None
+    accepted_at_once: bool = False
+    """It came whole and under a key; a draft, or a piece that replaces another, has none."""
 
 
 def walk(history: Sequence[Filed]) -> Told:
     """Walk along a history; what cannot be is noted, and the walk goes on."""
-    told = Told()
+    first = history[0].recorded.event if history else None
+    by_key = isinstance(first, e.OrderSubmitted) and first.origin is None
+    told = Told(accepted_at_once=by_key)
     for place, filed in enumerate(history, start=1):
         told.findings += [("S5", what) for what in _misfiled(filed, place)]
         _step(told, filed)
@@ -82,12 +86,19 @@ def _cancelled_and_sent(before: Order | None, recorded: e.Recorded, name: str) -
 
 def _remember(told: Told, event: e.OrderEvent) -> None:
     match event:
-        case e.OrderSubmitted() | e.PositionsSet():
-            told.files |= {p.file_id: p.file_sha256 for p in event.positions if p.file_id}
-            told.submitted = event if isinstance(event, e.OrderSubmitted) else told.submitted
+        case e.PositionsSet():
+            told.files = _files(
+                event.positions
+            )  # A draft's earlier files nobody has a receipt for.
+        case e.OrderSubmitted():
+            told.files, told.submitted = _files(event.positions), event
         case e.FileReplaced():
             told.files[event.file_id] = event.file_sha256
         case e.DeliveryChanged(state=Delivered.SENDING):
             told.sent.add(event.reference)
         case e.OrderCancelled():
             told.made = event.made
+
+
+def _files(positions: Sequence[Position]) -> dict[str, str | None]:
+    return {one.file_id: one.file_sha256 for one in positions if one.file_id}
