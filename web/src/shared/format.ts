@@ -38,9 +38,10 @@ export function useFormat() {
   const full = (when: When) =>
     part(when, { dateStyle: "long", timeStyle: "short" })
 
-  /** The two largest units: "2 дн. 4 ч", "35 мин". */
-  function span(seconds: number): string {
-    const s = Math.max(0, Math.round(seconds))
+  /** The two largest units, or the largest alone: "2 дн. 4 ч", "35 мин". */
+  function span(seconds: number, coarse = false): string {
+    const exact = Math.max(0, Math.round(seconds))
+    const s = coarse ? exact - (exact % (exact >= DAY_S ? DAY_S : HOUR_S)) || exact : exact
     if (s < MINUTE_S) return t("span.now")
     if (s < HOUR_S) return t("span.minutes", { n: Math.floor(s / MINUTE_S) })
     if (s < DAY_S) return pair("hours", s, HOUR_S, "minutes", MINUTE_S)

@@ -25,16 +25,16 @@ export function useUrgency() {
   const { span, clock } = useFormat()
   const tomorrow = computed(() => new Date(now.value.getTime() + 86_400_000))
 
-  return (dueAt: Instant | null | undefined, risk: Risk): Urgency => {
+  return (dueAt: Instant | null | undefined, risk: Risk, coarse = false): Urgency => {
     if (!dueAt) return { word: t(risk === "ok" ? "urgency.none" : `risk.${risk}`), ...lookOf(risk) }
     const at = new Date(dueAt)
     const leftS = (at.getTime() - now.value.getTime()) / 1000
-    if (leftS < 0) return { word: t("urgency.late", { span: span(-leftS) }), ...LOOKS.late }
+    if (leftS < 0) return { word: t("urgency.late", { span: span(-leftS, coarse) }), ...LOOKS.late }
     if (risk === "late") return { word: t("risk.late"), ...LOOKS.late }
     if (sameDay(at, now.value)) return { word: t("urgency.today", { time: clock(at) }), ...LOOKS.soon }
     if (sameDay(at, tomorrow.value)) return { word: t("urgency.tomorrow", { time: clock(at) }), ...LOOKS.soon }
-    if (risk === "at_risk") return { word: `${t("risk.at_risk")} · ${span(leftS)}`, ...LOOKS.soon }
-    return { word: t("urgency.left", { span: span(leftS) }), ...LOOKS.calm }
+    if (risk === "at_risk") return { word: `${t("risk.at_risk")} · ${span(leftS, coarse)}`, ...LOOKS.soon }
+    return { word: t("urgency.left", { span: span(leftS, coarse) }), ...LOOKS.calm }
   }
 }
 
