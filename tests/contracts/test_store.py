@@ -40,11 +40,11 @@ from orderkeep.orders.commands import (
 )
 from orderkeep.orders.events import Actor, ActorKind, Cause, NoteAdded, OrderSubmitted, Recorded
 from orderkeep.orders.evolve import evolve, rebuild
-from orderkeep.orders.lifecycle import TransitionRefused
 from orderkeep.orders.master import OrderMaster
 from orderkeep.orders.order import Delivered, Position
 from orderkeep.orders.policy import Policy
 from orderkeep.orders.ports import OrderNotFound
+from orderkeep.orders.refusals import TransitionRefused
 from orderkeep.orders.view import BoardRow, board_row
 from orderkeep.testing.store import SimStore
 

@@ -21,9 +21,10 @@ from orderkeep.kernel.ids import FileId
 from orderkeep.kernel.money import Money
 from orderkeep.orders import commands as c
 from orderkeep.orders.events import Actor, ActorKind
-from orderkeep.orders.lifecycle import Context, TransitionRefused, decide
+from orderkeep.orders.lifecycle import decide
 from orderkeep.orders.order import ARRIVED, FINAL, MAKING, Order, PriceState, Stage
 from orderkeep.orders.policy import Policy
+from orderkeep.orders.refusals import Context, TransitionRefused
 from orderkeep.orders.view import BoardRow, needs_person
 
 _PRICEABLE = frozenset({Stage.SUBMITTED, Stage.PRICE_CALCULATED})

@@ -33,9 +33,9 @@ from orderkeep.orders.commands import (
 )
 from orderkeep.orders.events import Actor, ActorKind, Cause
 from orderkeep.orders.evolve import rebuild
-from orderkeep.orders.lifecycle import TransitionRefused
 from orderkeep.orders.master import OrderMaster
 from orderkeep.orders.order import ARRIVED, FINAL, Delivered, Order, Position, Stage
+from orderkeep.orders.refusals import TransitionRefused
 
 BEFORE_INTENT = failpoint("bridge.before_intent", "the work order is pending")
 AFTER_INTENT = failpoint("bridge.after_intent", "the intent to send is on disk, nothing was sent")

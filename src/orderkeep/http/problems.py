@@ -36,8 +36,8 @@ from orderkeep.kernel.errors import (
     Uncertain,
 )
 from orderkeep.kernel.money import CurrencyMismatch
-from orderkeep.orders.lifecycle import TransitionRefused
 from orderkeep.orders.ports import OrderNotFound
+from orderkeep.orders.refusals import TransitionRefused
 from orderkeep.quoting.ports import EngineUnavailable
 from orderkeep.quoting.stl import Unreadable
 

@@ -16,10 +16,11 @@ from orderkeep.orders.announce import envelopes_for
 from orderkeep.orders.commands import OrderCommand
 from orderkeep.orders.events import Cause, OrderEvent, Recorded
 from orderkeep.orders.evolve import evolve, rebuild
-from orderkeep.orders.lifecycle import Context, decide
+from orderkeep.orders.lifecycle import decide
 from orderkeep.orders.order import Order, Stage
 from orderkeep.orders.policy import Policy
 from orderkeep.orders.ports import OrderWork
+from orderkeep.orders.refusals import Context
 from orderkeep.orders.view import board_row
 
 BEFORE_APPEND = failpoint("order.before_append", "decided, nothing of it on disk")

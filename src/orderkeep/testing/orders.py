@@ -9,10 +9,11 @@ from orderkeep.kernel.ids import FileId, OrderNo, PartnerId, WorkOrderRef, order
 from orderkeep.kernel.money import Money
 from orderkeep.orders import commands as c
 from orderkeep.orders import events as e
-from orderkeep.orders.lifecycle import Context, decide
+from orderkeep.orders.lifecycle import decide
 from orderkeep.orders.master import record_all
 from orderkeep.orders.order import Delivered, Order, Position, Stage
 from orderkeep.orders.policy import Policy
+from orderkeep.orders.refusals import Context
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

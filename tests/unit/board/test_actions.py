@@ -15,10 +15,11 @@ from orderkeep.kernel.money import Money
 from orderkeep.orders import commands as c
 from orderkeep.orders import events as e
 from orderkeep.orders.evolve import rebuild
-from orderkeep.orders.lifecycle import Context, TransitionRefused, decide
+from orderkeep.orders.lifecycle import decide
 from orderkeep.orders.master import record_all
 from orderkeep.orders.order import Delivered, ManualReason, Order, Position
 from orderkeep.orders.policy import Policy
+from orderkeep.orders.refusals import Context, TransitionRefused
 from orderkeep.orders.view import board_row
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

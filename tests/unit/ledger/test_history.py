@@ -14,8 +14,8 @@ from orderkeep.ledger.evidence import Filed
 from orderkeep.ledger.history import walk
 from orderkeep.orders import commands as c
 from orderkeep.orders import events as e
-from orderkeep.orders.lifecycle import TransitionRefused
 from orderkeep.orders.order import Delivered, Stage
+from orderkeep.orders.refusals import TransitionRefused
 from orderkeep.testing.orders import DAY, HEAD, OPERATOR, SELLER, WATCH, Story, a_story
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from orderkeep.access.rights import Role
 from orderkeep.orders.commands import OrderCommand
+from orderkeep.orders.ending import OUTCOMES
 from orderkeep.orders.events import ActorKind, Event, OrderEvent
-from orderkeep.orders.lifecycle import OUTCOMES
 from orderkeep.orders.order import Delivered, PriceState, Risk, Stage
 from orderkeep.orders.transitions import TRANSITIONS
 

@@ -8,8 +8,9 @@ from orderkeep.kernel.ids import Ids, OrderNo, work_order_ref
 from orderkeep.orders import commands as c
 from orderkeep.orders import events as e
 from orderkeep.orders.announce import ORDER_CANCELLED, RECALL_WANTED, envelopes_for
-from orderkeep.orders.lifecycle import OUTCOMES, TransitionRefused
+from orderkeep.orders.ending import OUTCOMES
 from orderkeep.orders.order import Delivered, Risk, Stage
+from orderkeep.orders.refusals import TransitionRefused
 from orderkeep.orders.timers import due, timer
 from orderkeep.orders.view import board_row, needs_person
 from orderkeep.testing.orders import (

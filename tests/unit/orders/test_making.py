@@ -5,8 +5,8 @@ import pytest
 from orderkeep.kernel.ids import WorkOrderRef, work_order_ref
 from orderkeep.orders import commands as c
 from orderkeep.orders import events as e
-from orderkeep.orders.lifecycle import TransitionRefused
 from orderkeep.orders.order import ARRIVED, Delivered, PriceState, Risk, Stage
+from orderkeep.orders.refusals import TransitionRefused
 from orderkeep.orders.timers import due
 from orderkeep.orders.view import is_claimable, needs_person
 from orderkeep.testing.orders import (

@@ -8,8 +8,8 @@ from orderkeep.kernel.ids import FileId, work_order_ref
 from orderkeep.kernel.money import Money
 from orderkeep.orders import commands as c
 from orderkeep.orders import events as e
-from orderkeep.orders.lifecycle import TransitionRefused
 from orderkeep.orders.order import ManualReason, Position, PriceState, Stage
+from orderkeep.orders.refusals import TransitionRefused
 from orderkeep.orders.timers import due
 from orderkeep.orders.view import needs_person
 from orderkeep.testing.orders import (

@@ -17,7 +17,7 @@ from orderkeep.kernel.money import Money
 from orderkeep.orders import commands as c
 from orderkeep.orders import events as e
 from orderkeep.orders.evolve import evolve, rebuild
-from orderkeep.orders.lifecycle import Context, TransitionRefused, decide
+from orderkeep.orders.lifecycle import decide
 from orderkeep.orders.order import (
     ARRIVED,
     FINAL,
@@ -28,6 +28,7 @@ from orderkeep.orders.order import (
     Position,
     Stage,
 )
+from orderkeep.orders.refusals import Context, TransitionRefused
 from orderkeep.orders.timers import due, timer
 from orderkeep.orders.transitions import is_a_step
 from orderkeep.orders.view import board_row

@@ -29,8 +29,8 @@ from orderkeep.kernel.ids import FileId, OrderNo
 from orderkeep.orders.commands import ReplaceFile
 from orderkeep.orders.events import Cause
 from orderkeep.orders.evolve import rebuild
-from orderkeep.orders.lifecycle import TransitionRefused
 from orderkeep.orders.order import Order
+from orderkeep.orders.refusals import TransitionRefused
 from orderkeep.orders.reissue import replace_piece
 
 FOLLOW_S = 2.0

@@ -14,9 +14,10 @@ from orderkeep.kernel.ids import OrderNo, order_n, order_no
 from orderkeep.orders.commands import ClaimOrder
 from orderkeep.orders.events import Cause, OrderClaimed, Recorded
 from orderkeep.orders.evolve import rebuild
-from orderkeep.orders.lifecycle import Context, decide
+from orderkeep.orders.lifecycle import decide
 from orderkeep.orders.order import Stage
 from orderkeep.orders.policy import Policy
+from orderkeep.orders.refusals import Context
 
 BEFORE_COMMIT = failpoint("claim.before_commit", "nothing of the claim")
 AFTER_COMMIT = failpoint("claim.after_commit", "the claim; the operator has not been told")
