@@ -6,6 +6,7 @@ from typing import Any
 
 from orderkeep.access.keys import KeyHolder
 from orderkeep.adapters.passwords import Argon2Passwords
+from orderkeep.adapters.sql.ledger import ledger_of
 from orderkeep.http.door.app import build_door
 from orderkeep.http.office.app import OfficeApp, build_office
 from orderkeep.http.office.parts import Catalogue, OfficeSettings
@@ -69,6 +70,9 @@ def office_app(parts: Parts) -> OfficeApp:
         ),
         files=parts.files,
         catalogue=lambda: shown(parts.book),
+        balance=lambda: parts.store.read_long(
+            lambda work: ledger_of(work).balance(parts.clock.now())
+        ),
     )
 
 
