@@ -26,7 +26,7 @@ describe("support on an order's page", () => {
     await visit(OrderPage, "/orders/OK-000401", "/orders/:no")
 
     expect(await screen.findByText(/Заметка: Клиентка просила/)).toBeInTheDocument()
-    expect(screen.getByText(/Цену должен назвать продавец: Модель не замкнута/)).toBeInTheDocument()
+    expect(screen.getByText(/Цену должен назвать продавец: Поверхность с разрывами/)).toBeInTheDocument()
     expect(screen.getAllByText(/^Ошибка:/).length).toBeGreaterThan(0)
   })
 
