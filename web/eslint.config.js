@@ -10,7 +10,10 @@ export default ts.config(
   ...vue.configs["flat/recommended"],
   {
     files: ["**/*.{ts,vue,js}"],
-    languageOptions: { globals: { ...globals.browser, ...globals.node }, parserOptions: { parser: ts.parser } },
+    languageOptions: {
+      globals: { ...globals.browser, ...globals.node },
+      parserOptions: { parser: ts.parser },
+    },
     rules: {
       // How long a line of markup may be is taste; what it says is not.
       "vue/max-attributes-per-line": "off",

@@ -6,8 +6,13 @@ import { Refusal, aPerson, aRow, line, openOffice, visit, type Handler } from ".
 
 const NUMBERS = ["OK-000401", "OK-000402", "OK-000403"]
 const threeRows = () => NUMBERS.map((order_no) => aRow({ order_no }))
-const aBoard = (items = threeRows()): Record<string, Handler> => ({ "GET /board": () => ({ items, next: null, as_of: "2026-11-23T12:04:31Z" }) })
-const shownNumbers = () => within(screen.getByRole("grid")).getAllByRole("link").map((link) => link.textContent)
+const aBoard = (items = threeRows()): Record<string, Handler> => ({
+  "GET /board": () => ({ items, next: null, as_of: "2026-11-23T12:04:31Z" }),
+})
+const shownNumbers = () =>
+  within(screen.getByRole("grid"))
+    .getAllByRole("link")
+    .map((link) => link.textContent)
 const onBoard = () => visit(BoardPage, "/board?view=table", "/board")
 
 describe("an operator at the board", () => {
@@ -22,8 +27,22 @@ describe("an operator at the board", () => {
 
   test("claims with C in the Russian layout, and it shows as done when the server says so", async () => {
     let release: (value: unknown) => void = () => undefined
-    const claimed = aRow({ order_no: "OK-000401", version: 7, claim: { operator: "anna", operator_name: "Анна Петрова" }, can: ["start"] })
-    openOffice({ ...aBoard(), "POST /orders/OK-000401/claim": () => new Promise((resolve) => (release = resolve)), "GET /orders/OK-000401": () => ({ order: { ...claimed, due: null }, can: ["start", "release"], journey: [], hops: [] }) })
+    const claimed = aRow({
+      order_no: "OK-000401",
+      version: 7,
+      claim: { operator: "anna", operator_name: "Анна Петрова" },
+      can: ["start"],
+    })
+    openOffice({
+      ...aBoard(),
+      "POST /orders/OK-000401/claim": () => new Promise((resolve) => (release = resolve)),
+      "GET /orders/OK-000401": () => ({
+        order: { ...claimed, due: null },
+        can: ["start", "release"],
+        journey: [],
+        hops: [],
+      }),
+    })
     await onBoard()
     await waitFor(() => shownNumbers())
 
@@ -38,14 +57,29 @@ describe("an operator at the board", () => {
   })
 
   test("takes a claim back within ten seconds", async () => {
-    const office = openOffice({ ...aBoard(), "POST /board/take-next": () => ({ order_no: "OK-000402", row: aRow({ order_no: "OK-000402", version: 7 }), why: [{ code: "waiting", days: 9 }] }), "POST /orders/OK-000402/release": () => ({ order_no: "OK-000402", version: 8, stage: "MANUFACTURING_APPROVED", pending: false }) })
+    const office = openOffice({
+      ...aBoard(),
+      "POST /board/take-next": () => ({
+        order_no: "OK-000402",
+        row: aRow({ order_no: "OK-000402", version: 7 }),
+        why: [{ code: "waiting", days: 9 }],
+      }),
+      "POST /orders/OK-000402/release": () => ({
+        order_no: "OK-000402",
+        version: 8,
+        stage: "MANUFACTURING_APPROVED",
+        pending: false,
+      }),
+    })
     await onBoard()
     await waitFor(() => shownNumbers())
 
     await userEvent.click(screen.getByRole("button", { name: /Взять следующий/ }))
     await userEvent.click(await screen.findByRole("button", { name: "Вернуть" }))
 
-    await waitFor(() => expect(office.calls.find((call) => call.path.endsWith("/release"))?.body).toMatchObject({ version: 7 }))
+    await waitFor(() =>
+      expect(office.calls.find((call) => call.path.endsWith("/release"))?.body).toMatchObject({ version: 7 }),
+    )
   })
 
   test("keeps each row where it stands while orders change, and finds new ones in the pill", async () => {
@@ -106,7 +140,10 @@ describe("an operator at the board", () => {
   })
 
   test("learns that someone was faster", async () => {
-    openOffice({ ...aBoard(), "POST /orders/OK-000401/claim": () => new Refusal(409, { type: "/problems/stale-order", detail: "x" }) })
+    openOffice({
+      ...aBoard(),
+      "POST /orders/OK-000401/claim": () => new Refusal(409, { type: "/problems/stale-order", detail: "x" }),
+    })
     await onBoard()
     await waitFor(() => shownNumbers())
 
@@ -126,10 +163,15 @@ describe("an operator at the board", () => {
 
 test("a hundred thousand orders load page by page and only a window is drawn", async () => {
   const all = 100_000
-  openOffice({ "GET /board": ({ query }) => {
-    const from = Number(query.get("after") ?? 0)
-    return { items: Array.from({ length: 50 }, (_, index) => aRow({ order_no: `OK-${from + index}` })), next: from + 50 < all ? String(from + 50) : null }
-  } })
+  openOffice({
+    "GET /board": ({ query }) => {
+      const from = Number(query.get("after") ?? 0)
+      return {
+        items: Array.from({ length: 50 }, (_, index) => aRow({ order_no: `OK-${from + index}` })),
+        next: from + 50 < all ? String(from + 50) : null,
+      }
+    },
+  })
   await onBoard()
 
   const grid = await screen.findByRole("grid")

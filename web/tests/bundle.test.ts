@@ -9,7 +9,11 @@ const FIRST_LOAD_KB = 250
 /** Names that XML and credits need; nothing ever asks them for anything. */
 const HARMLESS = ["www.w3.org", "vuejs.org", "tailwindcss.com"]
 
-interface Chunk { file: string; imports?: string[]; css?: string[] }
+interface Chunk {
+  file: string
+  imports?: string[]
+  css?: string[]
+}
 const text = (path: string) => readFileSync(built(path), "utf8")
 
 beforeAll(() => {
@@ -18,8 +22,12 @@ beforeAll(() => {
 
 describe("what is shipped", () => {
   test("asks no other host for anything", () => {
-    const files = readdirSync(built("assets")).filter((name) => /\.(js|css)$/.test(name)).map((name) => text(`assets/${name}`))
-    const hosts = [text("index.html"), ...files].flatMap((file) => [...file.matchAll(/https?:\/\/([a-z0-9.-]+)/gi)].map((match) => match[1] ?? ""))
+    const files = readdirSync(built("assets"))
+      .filter((name) => /\.(js|css)$/.test(name))
+      .map((name) => text(`assets/${name}`))
+    const hosts = [text("index.html"), ...files].flatMap((file) =>
+      [...file.matchAll(/https?:\/\/([a-z0-9.-]+)/gi)].map((match) => match[1] ?? ""),
+    )
     expect([...new Set(hosts)].filter((host) => !HARMLESS.includes(host))).toEqual([])
     expect(files.join("")).not.toContain("iconify.design")
   })

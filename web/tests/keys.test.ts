@@ -11,7 +11,10 @@ const press = (key: string, code: string, more: KeyboardEventInit = {}) => {
 
 describe("a key means the same in every layout", () => {
   test.each([
-    ["Latin", "c", "KeyC", "c"], ["Russian", "с", "KeyC", "c"], ["Dvorak, by its letter", "j", "KeyC", "j"], ["capital", "C", "KeyC", "c"],
+    ["Latin", "c", "KeyC", "c"],
+    ["Russian", "с", "KeyC", "c"],
+    ["Dvorak, by its letter", "j", "KeyC", "j"],
+    ["capital", "C", "KeyC", "c"],
     ["Russian letter on a sign's place is no sign", "ж", "Semicolon", "ж"],
   ])("%s", (_layout, key, code, meaning) => {
     expect(meaningsOf({ key, code, shiftKey: false })).toContain(meaning)
@@ -26,8 +29,17 @@ describe("a key means the same in every layout", () => {
 describe("the registry", () => {
   let scope = effectScope()
   const listen = (...shortcuts: Shortcut[]) => scope.run(() => useShortcuts(shortcuts))
-  const a = (keys: string, run: () => void, more: Partial<Shortcut> = {}): Shortcut => ({ keys, run, group: "board", label: () => keys, ...more })
-  afterEach(() => { scope.stop(); scope = effectScope() })
+  const a = (keys: string, run: () => void, more: Partial<Shortcut> = {}): Shortcut => ({
+    keys,
+    run,
+    group: "board",
+    label: () => keys,
+    ...more,
+  })
+  afterEach(() => {
+    scope.stop()
+    scope = effectScope()
+  })
 
   test("runs a key, and forgets it with the screen", () => {
     const run = vi.fn()

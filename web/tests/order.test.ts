@@ -9,7 +9,10 @@ import { aFeed, anApproval, anOrder, anOrderPage } from "../mock/data"
 import { Refusal, aPerson, openOffice, visit } from "./office"
 
 const row = { ...anOrder(1), order_no: "OK-000401" }
-const thePage = { "GET /orders/OK-000401": () => anOrderPage(row), "GET /orders/OK-000401/feed": () => ({ items: aFeed(), next: null }) }
+const thePage = {
+  "GET /orders/OK-000401": () => anOrderPage(row),
+  "GET /orders/OK-000401/feed": () => ({ items: aFeed(), next: null }),
+}
 
 describe("support on an order's page", () => {
   const support = () => aPerson({ role: "support", can: ["note.add"] })
@@ -38,7 +41,10 @@ describe("support on an order's page", () => {
   })
 
   test("is offered only what is allowed", async () => {
-    openOffice({ ...thePage, "GET /orders/OK-000401": () => ({ ...anOrderPage(row), can: ["note"] }) }, support())
+    openOffice(
+      { ...thePage, "GET /orders/OK-000401": () => ({ ...anOrderPage(row), can: ["note"] }) },
+      support(),
+    )
     await visit(OrderPage, "/orders/OK-000401", "/orders/:no")
 
     expect(await screen.findByRole("button", { name: "Записать заметку" })).toBeInTheDocument()
@@ -52,7 +58,21 @@ describe("a seller", () => {
   const second = anApproval({ ...anOrder(11), order_no: "OK-000411" }, 1)
 
   test("approves with A and stands at the next order", async () => {
-    const office = openOffice({ "GET /approvals": () => ({ items: office.calls.some((call) => call.path.endsWith("/approve")) ? [second] : [first, second], next: null }), "POST /orders/OK-000402/approve": () => ({ order_no: "OK-000402", version: 9, stage: "MANUFACTURING_APPROVED", pending: false }) }, seller())
+    const office = openOffice(
+      {
+        "GET /approvals": () => ({
+          items: office.calls.some((call) => call.path.endsWith("/approve")) ? [second] : [first, second],
+          next: null,
+        }),
+        "POST /orders/OK-000402/approve": () => ({
+          order_no: "OK-000402",
+          version: 9,
+          stage: "MANUFACTURING_APPROVED",
+          pending: false,
+        }),
+      },
+      seller(),
+    )
     await visit(ApprovalsPage, "/approvals")
     await screen.findByRole("article", { name: "OK-000402" })
 
@@ -62,7 +82,18 @@ describe("a seller", () => {
   })
 
   test("entering a price is asked for a sum and a reason, and told of a sum that is none", async () => {
-    const office = openOffice({ "GET /approvals": () => ({ items: [first], next: null }), "POST /orders/OK-000402/enter-price": () => ({ order_no: "OK-000402", version: 9, stage: "PRICE_CALCULATED", pending: false }) }, seller())
+    const office = openOffice(
+      {
+        "GET /approvals": () => ({ items: [first], next: null }),
+        "POST /orders/OK-000402/enter-price": () => ({
+          order_no: "OK-000402",
+          version: 9,
+          stage: "PRICE_CALCULATED",
+          pending: false,
+        }),
+      },
+      seller(),
+    )
     await visit(ApprovalsPage, "/approvals")
     await userEvent.click(await screen.findByRole("button", { name: "Назвать цену" }))
 
@@ -75,14 +106,36 @@ describe("a seller", () => {
     await userEvent.clear(screen.getByLabelText("Цена за весь заказ"))
     await userEvent.type(screen.getByLabelText("Цена за весь заказ"), "12500,50")
     await userEvent.click(confirm)
-    await waitFor(() => expect(office.calls.find((call) => call.path.endsWith("/enter-price"))?.body).toMatchObject({ total: "12500.50", reason: "Сложная закрепка" }))
+    await waitFor(() =>
+      expect(office.calls.find((call) => call.path.endsWith("/enter-price"))?.body).toMatchObject({
+        total: "12500.50",
+        reason: "Сложная закрепка",
+      }),
+    )
   })
 
   test("submitting by hand sees every fault at its field", async () => {
-    openOffice({
-      "GET /catalogue": () => ({ book_version: "1", label: "example", currency: "RUB", materials: [], skus: [{ sku: "CHAIN", title: { ru: "Цепь", en: "Chain" }, price: "10.00" }] }),
-      "POST /orders": () => new Refusal(422, { type: "/problems/invalid", detail: "x", errors: [{ pointer: "/customer/email", code: "format", message: "не похоже на адрес" }, { pointer: "/items/0/quantity", code: "range", message: "слишком много" }] }),
-    }, seller())
+    openOffice(
+      {
+        "GET /catalogue": () => ({
+          book_version: "1",
+          label: "example",
+          currency: "RUB",
+          materials: [],
+          skus: [{ sku: "CHAIN", title: { ru: "Цепь", en: "Chain" }, price: "10.00" }],
+        }),
+        "POST /orders": () =>
+          new Refusal(422, {
+            type: "/problems/invalid",
+            detail: "x",
+            errors: [
+              { pointer: "/customer/email", code: "format", message: "не похоже на адрес" },
+              { pointer: "/items/0/quantity", code: "range", message: "слишком много" },
+            ],
+          }),
+      },
+      seller(),
+    )
     await visit(SubmitPage, "/submit")
 
     await userEvent.click(await screen.findByRole("button", { name: "Готовое изделие" }))

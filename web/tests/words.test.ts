@@ -10,11 +10,16 @@ import { STAGES } from "@/api/types"
 type Tree = { [key: string]: string | Tree }
 
 function leaves(tree: Tree, path = ""): [string, string][] {
-  return Object.entries(tree).flatMap(([key, value]) => (typeof value === "string" ? [[`${path}${key}`, value] as [string, string]] : leaves(value, `${path}${key}.`)))
+  return Object.entries(tree).flatMap(([key, value]) =>
+    typeof value === "string"
+      ? [[`${path}${key}`, value] as [string, string]]
+      : leaves(value, `${path}${key}.`),
+  )
 }
 const russian = new Map(leaves(ru as unknown as Tree))
 const english = new Map(leaves(en as unknown as Tree))
-const params = (text: string) => [...new Set([...text.matchAll(/\{(\w+)\}/g)].map((match) => match[1]))].sort()
+const params = (text: string) =>
+  [...new Set([...text.matchAll(/\{(\w+)\}/g)].map((match) => match[1]))].sort()
 
 describe("two languages", () => {
   test("say the same things", () => {
@@ -22,7 +27,9 @@ describe("two languages", () => {
   })
 
   test("name the same facts in every sentence", () => {
-    const differing = [...russian].filter(([key, text]) => params(text).join() !== params(english.get(key) ?? "").join())
+    const differing = [...russian].filter(
+      ([key, text]) => params(text).join() !== params(english.get(key) ?? "").join(),
+    )
     expect(differing).toEqual([])
   })
 
@@ -31,7 +38,18 @@ describe("two languages", () => {
     expect(untranslated).toEqual([])
   })
 
-  test.each([[1, "заказ"], [2, "заказа"], [4, "заказа"], [5, "заказов"], [11, "заказов"], [14, "заказов"], [21, "заказ"], [22, "заказа"], [112, "заказов"], [0, "заказов"]])("count %i as Russians do", (n, word) => {
+  test.each([
+    [1, "заказ"],
+    [2, "заказа"],
+    [4, "заказа"],
+    [5, "заказов"],
+    [11, "заказов"],
+    [14, "заказов"],
+    [21, "заказ"],
+    [22, "заказа"],
+    [112, "заказов"],
+    [0, "заказов"],
+  ])("count %i as Russians do", (n, word) => {
     expect(["заказ", "заказа", "заказов"][russianPlural(n, 3)]).toBe(word)
   })
 })
@@ -50,7 +68,12 @@ describe("sentences", () => {
   })
 
   test("a fact that changes the meaning changes the sentence", () => {
-    for (const wording of [wordingOf("order.started", { inferred: true }), wordingOf("order.approved", { rule: "r" }), wordingOf("order.cancelled", { made: true }), wordingOf("price.calculated", {}, "person")]) {
+    for (const wording of [
+      wordingOf("order.started", { inferred: true }),
+      wordingOf("order.approved", { rule: "r" }),
+      wordingOf("order.cancelled", { made: true }),
+      wordingOf("price.calculated", {}, "person"),
+    ]) {
       expect(russian.has(`events.${wording}`)).toBe(true)
     }
   })
@@ -63,6 +86,7 @@ describe("vocabulary", () => {
   })
 
   test.each([...STAGES])("the stage %s has a word for everyone", (stage) => {
-    for (const audience of ["plain", "operator", "seller", "support"]) expect(russian.get(`stage.${audience}.${stage}`)).toBeTruthy()
+    for (const audience of ["plain", "operator", "seller", "support"])
+      expect(russian.get(`stage.${audience}.${stage}`)).toBeTruthy()
   })
 })

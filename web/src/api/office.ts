@@ -8,8 +8,7 @@ const no = encodeURIComponent
 
 export const session = {
   me: () => call<wire.Me>("GET", `${BASE}/me`),
-  signIn: (login: string, password: string) =>
-    call<wire.Me>("POST", `${BASE}/session`, { login, password }),
+  signIn: (login: string, password: string) => call<wire.Me>("POST", `${BASE}/session`, { login, password }),
   signOut: () => call<undefined>("DELETE", `${BASE}/session`),
   speak: (locale: wire.Locale) => call<wire.Me>("PATCH", `${BASE}/me`, { locale }),
 }
@@ -32,8 +31,7 @@ export const board = {
 
 export const views = {
   all: () => call<wire.SavedView[] | { items: wire.SavedView[] }>("GET", `${BASE}/views`),
-  save: (name: string, q: string) =>
-    call<wire.SavedView>("PUT", `${BASE}/views`, { name, query: q }),
+  save: (name: string, q: string) => call<wire.SavedView>("PUT", `${BASE}/views`, { name, query: q }),
   drop: (id: string) => call<undefined>("DELETE", `${BASE}/views/${no(id)}`),
 }
 
@@ -53,13 +51,11 @@ export const orders = {
 
 export const admin = {
   people: () => call<wire.Person[] | { items: wire.Person[] }>("GET", `${BASE}/people`),
-  addPerson: (person: Record<string, unknown>) =>
-    call<wire.Person>("POST", `${BASE}/people`, person),
+  addPerson: (person: Record<string, unknown>) => call<wire.Person>("POST", `${BASE}/people`, person),
   changePerson: (id: string, change: Record<string, unknown>) =>
     call<wire.Person>("PATCH", `${BASE}/people/${no(id)}`, change),
   partners: () => call<wire.Partner[] | { items: wire.Partner[] }>("GET", `${BASE}/partners`),
-  addPartner: (partner: Record<string, unknown>) =>
-    call<wire.Partner>("POST", `${BASE}/partners`, partner),
+  addPartner: (partner: Record<string, unknown>) => call<wire.Partner>("POST", `${BASE}/partners`, partner),
   makeKey: (partnerId: string) =>
     call<{ key: string; id?: string }>("POST", `${BASE}/partners/${no(partnerId)}/keys`, {}),
   dropKey: (id: string) => call<undefined>("DELETE", `${BASE}/keys/${no(id)}`),

@@ -26,8 +26,7 @@ export function useFormat() {
   }
 
   const clock = (when: When) => part(when, { hour: "2-digit", minute: "2-digit" })
-  const clockExact = (when: When) =>
-    part(when, { hour: "2-digit", minute: "2-digit", second: "2-digit" })
+  const clockExact = (when: When) => part(when, { hour: "2-digit", minute: "2-digit", second: "2-digit" })
   const day = (when: When) => part(when, { day: "numeric", month: "short" })
   /** For sentences: a short month's dot would end them. */
   const dayInWords = (when: When) => part(when, { day: "numeric", month: "long" })
@@ -35,8 +34,7 @@ export function useFormat() {
     part(when, { day: "numeric", month: "long", hour: "2-digit", minute: "2-digit" })
   const dayAndClock = (when: When) =>
     part(when, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" })
-  const full = (when: When) =>
-    part(when, { dateStyle: "long", timeStyle: "short" })
+  const full = (when: When) => part(when, { dateStyle: "long", timeStyle: "short" })
 
   /** The two largest units, or the largest alone: "2 дн. 4 ч", "35 мин". */
   function span(seconds: number, coarse = false): string {
@@ -58,9 +56,12 @@ export function useFormat() {
   /** Formats the decimal string as it came; the digits are not touched. */
   function money(value: Money | string | null | undefined, currency = "RUB"): string {
     if (!value) return t("common.none")
-    const { amount, currency: own } =
-      typeof value === "string" ? { amount: value, currency } : value
-    return new Intl.NumberFormat(tag.value, { style: "currency", currency: own, currencyDisplay: "narrowSymbol" }).format(
+    const { amount, currency: own } = typeof value === "string" ? { amount: value, currency } : value
+    return new Intl.NumberFormat(tag.value, {
+      style: "currency",
+      currency: own,
+      currencyDisplay: "narrowSymbol",
+    }).format(
       amount as unknown as number, // A decimal string keeps its digits; the types lag behind.
     )
   }
@@ -81,5 +82,18 @@ export function useFormat() {
     return te(`${group}.${code}`) ? t(`${group}.${code}`) : code
   }
 
-  return { clock, clockExact, day, dayInWords, momentInWords, dayAndClock, full, span, money, number, size, word }
+  return {
+    clock,
+    clockExact,
+    day,
+    dayInWords,
+    momentInWords,
+    dayAndClock,
+    full,
+    span,
+    money,
+    number,
+    size,
+    word,
+  }
 }

@@ -5,7 +5,11 @@ import { Problem } from "@/api/http"
 import type { Remote } from "./remote"
 
 /** Marks ready data as stale while the line is down, and asks anew once it is back. */
-export function keepHonest<T>(remote: ShallowRef<Remote<T>>, connected: Ref<boolean>, refresh: () => unknown): void {
+export function keepHonest<T>(
+  remote: ShallowRef<Remote<T>>,
+  connected: Ref<boolean>,
+  refresh: () => unknown,
+): void {
   watch([remote, connected], ([now, up]) => {
     if (!up && now.face === "ready" && !now.stale) remote.value = { ...now, stale: new Problem(0, {}) }
   })

@@ -103,5 +103,8 @@ function dialogIsOpen(): boolean {
 /** How keys are drawn on the sheet and in tooltips. */
 export function drawnKeys(keys: string): string[] {
   const names: Record<string, string> = { Escape: "Esc", ArrowDown: "↓", ArrowUp: "↑", Enter: "Enter" }
-  return keys.split(" ").map((key) => key.replace("+k", "+K")).map((key) => names[key] ?? (key.length === 1 ? key.toUpperCase() : key))
+  return keys
+    .split(" ")
+    .map((key) => key.replace("+k", "+K"))
+    .map((key) => names[key] ?? (key.length === 1 ? key.toUpperCase() : key))
 }

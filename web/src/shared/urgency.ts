@@ -32,7 +32,8 @@ export function useUrgency() {
     if (leftS < 0) return { word: t("urgency.late", { span: span(-leftS, coarse) }), ...LOOKS.late }
     if (risk === "late") return { word: t("risk.late"), ...LOOKS.late }
     if (sameDay(at, now.value)) return { word: t("urgency.today", { time: clock(at) }), ...LOOKS.soon }
-    if (sameDay(at, tomorrow.value)) return { word: t("urgency.tomorrow", { time: clock(at) }), ...LOOKS.soon }
+    if (sameDay(at, tomorrow.value))
+      return { word: t("urgency.tomorrow", { time: clock(at) }), ...LOOKS.soon }
     if (risk === "at_risk") return { word: `${t("risk.at_risk")} · ${span(leftS, coarse)}`, ...LOOKS.soon }
     return { word: t("urgency.left", { span: span(leftS, coarse) }), ...LOOKS.calm }
   }

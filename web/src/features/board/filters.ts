@@ -16,9 +16,29 @@ export interface Filter {
   sort?: string
 }
 
-export const FILTER_NAMES = ["stage", "risk", "needs", "claim", "held", "channel", "partner", "material", "q", "sort"] as const
+export const FILTER_NAMES = [
+  "stage",
+  "risk",
+  "needs",
+  "claim",
+  "held",
+  "channel",
+  "partner",
+  "material",
+  "q",
+  "sort",
+] as const
 
-export const NEEDS = ["price", "cancel", "diverged", "uncertain", "rejected", "dead", "recalled", "file"] as const
+export const NEEDS = [
+  "price",
+  "cancel",
+  "diverged",
+  "uncertain",
+  "rejected",
+  "dead",
+  "recalled",
+  "file",
+] as const
 export const SORTS = ["rank", "due", "changed"] as const
 
 export interface Preset {
@@ -30,12 +50,22 @@ export interface Preset {
 
 export const PRESETS: Preset[] = [
   { name: "open", filter: {}, icon: "i-lucide-layers" },
-  { name: "claimable", filter: { stage: "MANUFACTURING_APPROVED", claim: "free" }, count: "claimable", icon: "i-lucide-inbox" },
+  {
+    name: "claimable",
+    filter: { stage: "MANUFACTURING_APPROVED", claim: "free" },
+    count: "claimable",
+    icon: "i-lucide-inbox",
+  },
   { name: "mine", filter: { claim: "mine" }, count: "mine", icon: "i-lucide-user-round" },
   { name: "late", filter: { risk: "late" }, count: "late", icon: "i-lucide-octagon-alert" },
   { name: "at_risk", filter: { risk: "at_risk" }, count: "at_risk", icon: "i-lucide-clock-alert" },
   { name: "held", filter: { held: "1" }, count: "held", icon: "i-lucide-pause" },
-  { name: "needs_person", filter: { needs: NEEDS.join(",") }, count: "needs_person", icon: "i-lucide-circle-help" },
+  {
+    name: "needs_person",
+    filter: { needs: NEEDS.join(",") },
+    count: "needs_person",
+    icon: "i-lucide-circle-help",
+  },
 ]
 
 type Query = Record<string, unknown>
@@ -67,10 +97,16 @@ const oneOf = (wanted: string | undefined, value: string | null | undefined) =>
 /** Whether a row that came by the live line belongs to the list; the server has the last word. */
 export function matches(row: Row, filter: Filter, me: Pick<Me, "login" | "id"> | null): boolean {
   return (
-    inStages(row, filter.stage) && oneOf(filter.risk, row.risk) && oneOf(filter.needs, row.needs) &&
-    claimed(row, filter.claim, me) && (!filter.held || row.hold != null) && oneOf(filter.channel, row.channel) &&
+    inStages(row, filter.stage) &&
+    oneOf(filter.risk, row.risk) &&
+    oneOf(filter.needs, row.needs) &&
+    claimed(row, filter.claim, me) &&
+    (!filter.held || row.hold != null) &&
+    oneOf(filter.channel, row.channel) &&
     // What the browser cannot judge is not called new.
-    !filter.q && !filter.partner && !filter.material
+    !filter.q &&
+    !filter.partner &&
+    !filter.material
   )
 }
 
@@ -82,7 +118,9 @@ function claimed(row: Row, wanted: string | undefined, me: Pick<Me, "login" | "i
   if (!wanted) return true
   const holder = row.claim?.operator
   if (wanted === "free") return !holder
-  return wanted === "mine" ? holder !== undefined && (holder === me?.login || holder === me?.id) : holder === wanted
+  return wanted === "mine"
+    ? holder !== undefined && (holder === me?.login || holder === me?.id)
+    : holder === wanted
 }
 
 export const FILTER_STAGES: Stage[] = STAGES.filter((stage) => stage !== "INITIATED")

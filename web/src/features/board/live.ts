@@ -33,7 +33,10 @@ export function useLive(ears: LiveEars) {
     down: () => (connected.value = false),
   })
   const timer = setInterval(() => void ask(), COUNTS_EVERY_MS)
-  onScopeDispose(() => { stop(); clearInterval(timer) })
+  onScopeDispose(() => {
+    stop()
+    clearInterval(timer)
+  })
   void ask()
   return { counts, connected, askCounts: ask }
 }

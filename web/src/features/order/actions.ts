@@ -18,8 +18,19 @@ export interface Target {
 }
 
 export type FieldKind =
-  | "text" | "long" | "money" | "moment" | "owner" | "check" | "priority"
-  | "outcome" | "settle" | "delivery" | "operator" | "position" | "file"
+  | "text"
+  | "long"
+  | "money"
+  | "moment"
+  | "owner"
+  | "check"
+  | "priority"
+  | "outcome"
+  | "settle"
+  | "delivery"
+  | "operator"
+  | "position"
+  | "file"
 
 export interface Field {
   name: string
@@ -55,46 +66,127 @@ const hold = (owner: string, why = "", stops = false): Field[] => [
 ]
 
 export const SPECS: Record<string, Spec> = {
-  "approve": { icon: "i-lucide-badge-check", fields: [] },
-  "enter-price": { icon: "i-lucide-pencil-line", fields: [{ name: "total", kind: "money", label: "ask.total" }, reason] },
-  "reprice": { icon: "i-lucide-calculator", fields: [reason] },
+  approve: { icon: "i-lucide-badge-check", fields: [] },
+  "enter-price": {
+    icon: "i-lucide-pencil-line",
+    fields: [{ name: "total", kind: "money", label: "ask.total" }, reason],
+  },
+  reprice: { icon: "i-lucide-calculator", fields: [reason] },
   "accept-price": { icon: "i-lucide-thumbs-up", fields: [] },
-  "promise": { icon: "i-lucide-calendar-clock", fields: [{ name: "promise_at", kind: "moment", label: "ask.promiseAt", preset: inDays(7) }, reason] },
-  "priority": { icon: "i-lucide-arrow-up-narrow-wide", fields: [{ name: "priority", kind: "priority", label: "ask.priority", preset: 5 }, reason] },
-  "hold": { icon: "i-lucide-pause", fields: hold("head") },
-  "ask-client": { icon: "i-lucide-message-circle-question-mark", as: "hold", fields: hold("client", "ask.askClientReason", true) },
-  "lift": { icon: "i-lucide-play", fields: [reason] },
-  "cancel": { icon: "i-lucide-x", grave: true, fields: [reason] },
+  promise: {
+    icon: "i-lucide-calendar-clock",
+    fields: [{ name: "promise_at", kind: "moment", label: "ask.promiseAt", preset: inDays(7) }, reason],
+  },
+  priority: {
+    icon: "i-lucide-arrow-up-narrow-wide",
+    fields: [{ name: "priority", kind: "priority", label: "ask.priority", preset: 5 }, reason],
+  },
+  hold: { icon: "i-lucide-pause", fields: hold("head") },
+  "ask-client": {
+    icon: "i-lucide-message-circle-question-mark",
+    as: "hold",
+    fields: hold("client", "ask.askClientReason", true),
+  },
+  lift: { icon: "i-lucide-play", fields: [reason] },
+  cancel: { icon: "i-lucide-x", grave: true, fields: [reason] },
   "cancel-anyway": { icon: "i-lucide-x", grave: true, fields: [reason] },
   "cancel-withdraw": { icon: "i-lucide-undo-2", fields: [reason] },
-  "note": { icon: "i-lucide-sticky-note", fields: [{ name: "text", kind: "long", label: "ask.note" }] },
+  note: { icon: "i-lucide-sticky-note", fields: [{ name: "text", kind: "long", label: "ask.note" }] },
   "return-open": { icon: "i-lucide-package-x", fields: [reason] },
   "return-inspect": { icon: "i-lucide-scan-search", fields: [] },
-  "return-resolve": { icon: "i-lucide-scale", fields: [{ name: "outcome", kind: "outcome", label: "ask.outcome", preset: "repair" }] },
-  "close": { icon: "i-lucide-circle-check", fields: [{ name: "why", kind: "text", label: "ask.why" }] },
-  "replace-file": { icon: "i-lucide-file-up", fields: [{ name: "position", kind: "position", label: "ask.position", preset: 1 }, { name: "file_id", kind: "file", label: "ask.file" }] },
-  "settle": { icon: "i-lucide-scale", fields: [{ name: "decision", kind: "settle", label: "ask.decision", preset: "accept" }, { name: "note", kind: "text", label: "ask.note", optional: true }] },
-  "delivery-decide": { icon: "i-lucide-scale", fields: [{ name: "decision", kind: "delivery", label: "ask.decision", preset: "there" }, { name: "mes_id", kind: "text", label: "ask.mesId", optional: true }, { name: "note", kind: "text", label: "ask.note", optional: true }] },
-  "claim": { icon: "i-lucide-hand", fields: [] },
-  "release": { icon: "i-lucide-undo-2", fields: [reason] },
-  "start": { icon: "i-lucide-play", fields: [] },
-  "done": { icon: "i-lucide-check", fields: [] },
-  "pack": { icon: "i-lucide-package-open", fields: [] },
-  "ship": { icon: "i-lucide-truck", fields: [{ name: "tracking_no", kind: "text", label: "ask.tracking" }, { name: "carrier", kind: "text", label: "ask.carrier", optional: true }] },
+  "return-resolve": {
+    icon: "i-lucide-scale",
+    fields: [{ name: "outcome", kind: "outcome", label: "ask.outcome", preset: "repair" }],
+  },
+  close: { icon: "i-lucide-circle-check", fields: [{ name: "why", kind: "text", label: "ask.why" }] },
+  "replace-file": {
+    icon: "i-lucide-file-up",
+    fields: [
+      { name: "position", kind: "position", label: "ask.position", preset: 1 },
+      { name: "file_id", kind: "file", label: "ask.file" },
+    ],
+  },
+  settle: {
+    icon: "i-lucide-scale",
+    fields: [
+      { name: "decision", kind: "settle", label: "ask.decision", preset: "accept" },
+      { name: "note", kind: "text", label: "ask.note", optional: true },
+    ],
+  },
+  "delivery-decide": {
+    icon: "i-lucide-scale",
+    fields: [
+      { name: "decision", kind: "delivery", label: "ask.decision", preset: "there" },
+      { name: "mes_id", kind: "text", label: "ask.mesId", optional: true },
+      { name: "note", kind: "text", label: "ask.note", optional: true },
+    ],
+  },
+  claim: { icon: "i-lucide-hand", fields: [] },
+  release: { icon: "i-lucide-undo-2", fields: [reason] },
+  start: { icon: "i-lucide-play", fields: [] },
+  done: { icon: "i-lucide-check", fields: [] },
+  pack: { icon: "i-lucide-package-open", fields: [] },
+  ship: {
+    icon: "i-lucide-truck",
+    fields: [
+      { name: "tracking_no", kind: "text", label: "ask.tracking" },
+      { name: "carrier", kind: "text", label: "ask.carrier", optional: true },
+    ],
+  },
   "hand-back": { icon: "i-lucide-reply", fields: [reason] },
-  "rework": { icon: "i-lucide-repeat", fields: [reason] },
+  rework: { icon: "i-lucide-repeat", fields: [reason] },
   "cannot-be-made": { icon: "i-lucide-ban", grave: true, fields: [reason] },
-  "reassign": { icon: "i-lucide-users", fields: [{ name: "operator", kind: "operator", label: "ask.operator" }, reason] },
-  "submit": { icon: "i-lucide-send", fields: [] },
+  reassign: {
+    icon: "i-lucide-users",
+    fields: [{ name: "operator", kind: "operator", label: "ask.operator" }, reason],
+  },
+  submit: { icon: "i-lucide-send", fields: [] },
 }
 
 /** The step that moves the order on comes first; the rest follow in the order of `SPECS`. */
-const FORWARD = ["approve", "enter-price", "claim", "start", "done", "pack", "ship", "delivery-decide", "settle", "lift", "accept-price", "return-inspect", "return-resolve", "submit"]
-const RARE = new Set(["cancel", "cancel-anyway", "cannot-be-made", "close", "reassign", "priority", "promise", "return-open", "replace-file"])
+const FORWARD = [
+  "approve",
+  "enter-price",
+  "claim",
+  "start",
+  "done",
+  "pack",
+  "ship",
+  "delivery-decide",
+  "settle",
+  "lift",
+  "accept-price",
+  "return-inspect",
+  "return-resolve",
+  "submit",
+]
+const RARE = new Set([
+  "cancel",
+  "cancel-anyway",
+  "cannot-be-made",
+  "close",
+  "reassign",
+  "priority",
+  "promise",
+  "return-open",
+  "replace-file",
+])
 
 export const KEY_OF: Record<string, string> = {
-  "claim": "c", "start": "s", "done": "d", "hold": "h", "release": "u", "pack": "p", "ship": "o", "rework": "r",
-  "approve": "a", "enter-price": "e", "reprice": "r", "note": "m", "lift": "l", "ask-client": "q",
+  claim: "c",
+  start: "s",
+  done: "d",
+  hold: "h",
+  release: "u",
+  pack: "p",
+  ship: "o",
+  rework: "r",
+  approve: "a",
+  "enter-price": "e",
+  reprice: "r",
+  note: "m",
+  lift: "l",
+  "ask-client": "q",
 }
 
 /** `work.claim`, `return_open` and `claim` are the same action to a person. */
@@ -104,10 +196,27 @@ export function allowed(can: string[] | undefined): string[] {
 }
 
 const ALIAS: Record<string, string> = {
-  "work.claim": "claim", "work.start": "start", "work.done": "done", "work.pack": "pack", "work.ship": "ship", "work.release": "release",
-  "work.hand_back": "hand-back", "work.rework": "rework", "work.reassign": "reassign", "order.hold": "hold", "order.lift": "lift",
-  "order.approve": "approve", "order.cancel": "cancel", "price.enter": "enter-price", "price.reprice": "reprice", "promise.set": "promise",
-  "priority.set": "priority", "note.add": "note", "return.open": "return-open", "return.resolve": "return-resolve", "delivery.settle": "settle",
+  "work.claim": "claim",
+  "work.start": "start",
+  "work.done": "done",
+  "work.pack": "pack",
+  "work.ship": "ship",
+  "work.release": "release",
+  "work.hand_back": "hand-back",
+  "work.rework": "rework",
+  "work.reassign": "reassign",
+  "order.hold": "hold",
+  "order.lift": "lift",
+  "order.approve": "approve",
+  "order.cancel": "cancel",
+  "price.enter": "enter-price",
+  "price.reprice": "reprice",
+  "promise.set": "promise",
+  "priority.set": "priority",
+  "note.add": "note",
+  "return.open": "return-open",
+  "return.resolve": "return-resolve",
+  "delivery.settle": "settle",
 }
 
 function rank(action: string): number {
@@ -162,19 +271,38 @@ export function useActing() {
   function tell(target: Target, action: string, answer: ActionAnswer): void {
     const said = t(answer.pending ? "acted.pending" : `acted.${action}`, { no: target.order_no })
     if (action === "claim") return offerUndo(said, { ...target, version: answer.version })
-    toasts.add({ title: said, icon: answer.pending ? "i-lucide-hourglass" : "i-lucide-check", duration: 4_000 })
+    toasts.add({
+      title: said,
+      icon: answer.pending ? "i-lucide-hourglass" : "i-lucide-check",
+      duration: 4_000,
+    })
   }
 
   function offerUndo(title: string, target: Target, description?: string): void {
     toasts.add({
-      title, ...(description ? { description } : {}), icon: "i-lucide-hand", duration: UNDO_MS,
-      actions: [{ label: t("common.undo"), color: "neutral", variant: "outline", onClick: () => void send(target, "release", { reason: "undo" }) }],
+      title,
+      ...(description ? { description } : {}),
+      icon: "i-lucide-hand",
+      duration: UNDO_MS,
+      actions: [
+        {
+          label: t("common.undo"),
+          color: "neutral",
+          variant: "outline",
+          onClick: () => void send(target, "release", { reason: "undo" }),
+        },
+      ],
     })
   }
 
   function refuse(problem: Problem): void {
     const key = te(`refused.${problem.slug}`) ? `refused.${problem.slug}` : "refused.other"
-    toasts.add({ title: t(key, { detail: problem.message }), color: "error", icon: "i-lucide-circle-alert", duration: 8_000 })
+    toasts.add({
+      title: t(key, { detail: problem.message }),
+      color: "error",
+      icon: "i-lucide-circle-alert",
+      duration: 8_000,
+    })
   }
 
   return { act, send, refuse, offerUndo }
@@ -182,6 +310,14 @@ export function useActing() {
 
 function ask(target: Target, action: string, spec: Spec): Promise<Record<string, unknown> | null> {
   return new Promise((resolve) => {
-    question.value = { target, action, spec, answer: (args) => { question.value = null; resolve(args) } }
+    question.value = {
+      target,
+      action,
+      spec,
+      answer: (args) => {
+        question.value = null
+        resolve(args)
+      },
+    }
   })
 }

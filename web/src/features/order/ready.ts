@@ -6,10 +6,26 @@ import { useFormat } from "@/shared/format"
 import { useNow } from "@/shared/now"
 
 const OPENING: Record<Stage, string> = {
-  INITIATED: "draft", FILE_UPLOADED: "draft", SUBMITTED: "submitted", PRICE_CALCULATED: "priced", MANUFACTURING_APPROVED: "queued", MANUFACTURING_STARTED: "started",
-  MANUFACTURING_COMPLETED: "made", PACKAGING: "packing", SHIPPED: "shipped", CLOSED: "closed", CANCELLED: "cancelled",
+  INITIATED: "draft",
+  FILE_UPLOADED: "draft",
+  SUBMITTED: "submitted",
+  PRICE_CALCULATED: "priced",
+  MANUFACTURING_APPROVED: "queued",
+  MANUFACTURING_STARTED: "started",
+  MANUFACTURING_COMPLETED: "made",
+  PACKAGING: "packing",
+  SHIPPED: "shipped",
+  CLOSED: "closed",
+  CANCELLED: "cancelled",
 }
-const MOVING = new Set<Stage>(["SUBMITTED", "PRICE_CALCULATED", "MANUFACTURING_APPROVED", "MANUFACTURING_STARTED", "MANUFACTURING_COMPLETED", "PACKAGING"])
+const MOVING = new Set<Stage>([
+  "SUBMITTED",
+  "PRICE_CALCULATED",
+  "MANUFACTURING_APPROVED",
+  "MANUFACTURING_STARTED",
+  "MANUFACTURING_COMPLETED",
+  "PACKAGING",
+])
 
 export function useReadySentence() {
   const { t } = useI18n()
@@ -32,9 +48,19 @@ export function useReadySentence() {
 
   return (page: OrderPageData): string => {
     const { order } = page
-    const opening = t(`ready.${OPENING[order.stage]}`, { no: order.order_no, at: dayInWords(order.submitted_at ?? order.created_at), since: dayInWords(order.stage_since), reason: order.cancelled_because ?? "" })
-    const held = order.hold ? t("ready.held", { until: momentInWords(order.hold.until), reason: order.hold.reason }) : ""
-    const tracking = order.stage === "SHIPPED" && order.shipment ? t("ready.tracking", { no: order.shipment.tracking_no }) : ""
+    const opening = t(`ready.${OPENING[order.stage]}`, {
+      no: order.order_no,
+      at: dayInWords(order.submitted_at ?? order.created_at),
+      since: dayInWords(order.stage_since),
+      reason: order.cancelled_because ?? "",
+    })
+    const held = order.hold
+      ? t("ready.held", { until: momentInWords(order.hold.until), reason: order.hold.reason })
+      : ""
+    const tracking =
+      order.stage === "SHIPPED" && order.shipment
+        ? t("ready.tracking", { no: order.shipment.tracking_no })
+        : ""
     return [opening, held, tracking, promise(order), next(page)].filter(Boolean).join(" ")
   }
 }

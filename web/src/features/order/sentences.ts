@@ -28,8 +28,18 @@ export function useSentences() {
   }
 
   const plain = (data: Facts): Params => ({
-    reason: reasonOf(data.reason), why: reasonOf(data.why), reference: text(data.reference), rule: text(data.rule), version: text(data.version), message: manualReason({ code: text(data.code), message: text(data.message) }),
-    position: text(data.position), priority: text(data.priority), text: text(data.text), said: text(data.said), expected: text(data.expected), no: text(data.rework_no),
+    reason: reasonOf(data.reason),
+    why: reasonOf(data.why),
+    reference: text(data.reference),
+    rule: text(data.rule),
+    version: text(data.version),
+    message: manualReason({ code: text(data.code), message: text(data.message) }),
+    position: text(data.position),
+    priority: text(data.priority),
+    text: text(data.text),
+    said: text(data.said),
+    expected: text(data.expected),
+    no: text(data.rework_no),
   })
 
   const instants = (data: Facts): Params => ({
@@ -41,7 +51,9 @@ export function useSentences() {
     operator: operatorOf(data, actor),
     owner: format.word("owner", text(data.owner)),
     count: Array.isArray(data.positions) ? data.positions.length : 0,
-    total: data.total ? format.money({ amount: text(data.total), currency: text(data.currency) || "RUB" }) : "",
+    total: data.total
+      ? format.money({ amount: text(data.total), currency: text(data.currency) || "RUB" })
+      : "",
     reasons: reasonsOf(data.reasons as ManualReason[] | undefined),
     tracking: text(data.tracking_no),
     name: text(data.file_name) || text(data.file_id),
@@ -52,7 +64,8 @@ export function useSentences() {
     risk: format.word("riskSaid", text(data.risk)),
   })
 
-  const reasonOf = (value: unknown) => (te(`reasons.${text(value)}`) ? t(`reasons.${text(value)}`) : text(value))
+  const reasonOf = (value: unknown) =>
+    te(`reasons.${text(value)}`) ? t(`reasons.${text(value)}`) : text(value)
 
   function operatorOf(data: Facts, actor: FeedEntry["actor"]): string {
     const login = text(data.operator)
@@ -82,7 +95,15 @@ export function useSentences() {
   return { sentence, manualReason }
 }
 
-const BROKEN = new Set(["price.manual", "price.failed", "price.expired", "file.rejected", "order.cancel_refused", "order.hold_expired", "delivery.diverged"])
+const BROKEN = new Set([
+  "price.manual",
+  "price.failed",
+  "price.expired",
+  "file.rejected",
+  "order.cancel_refused",
+  "order.hold_expired",
+  "delivery.diverged",
+])
 const BROKEN_STATES = new Set(["rejected", "uncertain", "diverged", "dead"])
 
 export function isFailure(entry: Pick<FeedEntry, "kind" | "data">): boolean {
@@ -92,11 +113,27 @@ export function isFailure(entry: Pick<FeedEntry, "kind" | "data">): boolean {
 }
 
 const ICONS: [prefix: string, icon: string][] = [
-  ["order.submitted", "i-lucide-inbox"], ["order.approved", "i-lucide-badge-check"], ["order.claim", "i-lucide-hand"], ["order.started", "i-lucide-hammer"],
-  ["order.completed", "i-lucide-gem"], ["order.packaging", "i-lucide-package-open"], ["order.shipped", "i-lucide-truck"], ["order.closed", "i-lucide-circle-check"],
-  ["order.cancel", "i-lucide-circle-slash"], ["order.held", "i-lucide-pause"], ["order.hold", "i-lucide-pause"], ["order.resumed", "i-lucide-play"], ["order.rework", "i-lucide-repeat"],
-  ["price.", "i-lucide-calculator"], ["file.", "i-lucide-file-box"], ["promise.", "i-lucide-calendar-clock"], ["return.", "i-lucide-package-x"],
-  ["delivery.", "i-lucide-arrow-left-right"], ["risk.", "i-lucide-clock-alert"], ["note.", "i-lucide-sticky-note"], ["priority.", "i-lucide-flame"],
+  ["order.submitted", "i-lucide-inbox"],
+  ["order.approved", "i-lucide-badge-check"],
+  ["order.claim", "i-lucide-hand"],
+  ["order.started", "i-lucide-hammer"],
+  ["order.completed", "i-lucide-gem"],
+  ["order.packaging", "i-lucide-package-open"],
+  ["order.shipped", "i-lucide-truck"],
+  ["order.closed", "i-lucide-circle-check"],
+  ["order.cancel", "i-lucide-circle-slash"],
+  ["order.held", "i-lucide-pause"],
+  ["order.hold", "i-lucide-pause"],
+  ["order.resumed", "i-lucide-play"],
+  ["order.rework", "i-lucide-repeat"],
+  ["price.", "i-lucide-calculator"],
+  ["file.", "i-lucide-file-box"],
+  ["promise.", "i-lucide-calendar-clock"],
+  ["return.", "i-lucide-package-x"],
+  ["delivery.", "i-lucide-arrow-left-right"],
+  ["risk.", "i-lucide-clock-alert"],
+  ["note.", "i-lucide-sticky-note"],
+  ["priority.", "i-lucide-flame"],
 ]
 
 export function iconOf(kind: string): string {

@@ -31,9 +31,27 @@ export interface Draft {
   lines: Line[]
 }
 
-const empty = (): Draft => ({ clientRef: "", name: "", email: "", phone: "", address: "", promiseBy: "", note: "", lines: [] })
+const empty = (): Draft => ({
+  clientRef: "",
+  name: "",
+  email: "",
+  phone: "",
+  address: "",
+  promiseBy: "",
+  note: "",
+  lines: [],
+})
 const aLine = (kind: Line["kind"]): Line => ({
-  key: crypto.randomUUID(), kind, fileName: "", fileId: "", sku: "", material: "", quantity: 1, engraving: "", progress: null, problem: null,
+  key: crypto.randomUUID(),
+  kind,
+  fileName: "",
+  fileId: "",
+  sku: "",
+  material: "",
+  quantity: 1,
+  engraving: "",
+  progress: null,
+  problem: null,
 })
 
 export function useDraft(login: string) {
@@ -59,7 +77,13 @@ export function useDraft(login: string) {
   }
 
   function keep(): void {
-    localStorage.setItem(store, JSON.stringify({ draft: { ...draft, lines: draft.lines.map((line) => ({ ...line, problem: null })) }, key }))
+    localStorage.setItem(
+      store,
+      JSON.stringify({
+        draft: { ...draft, lines: draft.lines.map((line) => ({ ...line, problem: null })) },
+        key,
+      }),
+    )
     savedAt.value = new Date()
   }
 
@@ -67,7 +91,10 @@ export function useDraft(login: string) {
     Object.assign(draft, empty())
     clear(faults)
     key = crypto.randomUUID()
-    queueMicrotask(() => { localStorage.removeItem(store); savedAt.value = null })
+    queueMicrotask(() => {
+      localStorage.removeItem(store)
+      savedAt.value = null
+    })
   }
 
   function addFiles(list: Iterable<File>): void {
