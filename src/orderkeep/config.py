@@ -248,9 +248,14 @@ def _contradictions(settings: Settings) -> list[Fault]:
             "An address of the form file:///path; S3 is not in this release.",
         ),
         (
-            settings.mes == "floor" or settings.mes_url is not None,
+            settings.mes == "floor" or (settings.mes_url or "").startswith(("http://", "https://")),
             "MES_URL",
             "A MES behind HTTP needs its address, such as http://mes.local:9000.",
+        ),
+        (
+            settings.mes_http.connect_timeout < settings.mes_http.total_timeout,
+            "MES_TOTAL_TIMEOUT",
+            "The whole call has to last longer than connecting to the MES.",
         ),
         (
             settings.failpoint is None or settings.test_mode,

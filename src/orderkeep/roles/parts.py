@@ -4,7 +4,7 @@ import os
 import socket
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -62,9 +62,7 @@ class Parts:
     watch: Watch
 
 
-async def build(
-    settings: Settings, stack: AsyncExitStack, clock: Clock | None = None
-) -> Parts:
+async def build(settings: Settings, stack: AsyncExitStack, clock: Clock | None = None) -> Parts:
     """Open the store, files and MES, and build what stands on them.
 
     Raises:
@@ -190,6 +188,8 @@ def mes_http_settings(settings: Settings) -> MesHttpSettings:
             visibility_lag=given.visibility_lag,
         ),
         connect_timeout=given.connect_timeout,
+        # Waiting for a free connection must not eat up the whole call.
+        pool_timeout=min(timedelta(seconds=5), given.total_timeout / 2),
         read_timeout=given.read_timeout,
         total_timeout=given.total_timeout,
         auth_header=(name.strip(), value.strip()) if name else None,
