@@ -1,96 +1,143 @@
-"""A small shop on a database of its own, for tests that look at it afterwards from outside."""
+"""A partner and a MES around the whole product, and what has to hold whatever was done to it."""
 
-import json
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, suppress
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
 
-from orderkeep.access.keys import Partner, PartnerNameTaken
-from orderkeep.config import load
-from orderkeep.files.upload import Uploader
-from orderkeep.intake.accept import Sender
-from orderkeep.kernel.ids import FileId, OrderNo, PartnerId
-from orderkeep.orders.commands import OrderCommand
-from orderkeep.orders.events import Actor, ActorKind, Cause
-from orderkeep.orders.evolve import rebuild
-from orderkeep.orders.order import Order
 from orderkeep.practice.rings import ring
-from orderkeep.roles.parts import Parts, build
-from orderkeep.roles.workers import recover, workers
+from orderkeep.testing.practice_mes import PracticeMesProcess
+from orderkeep.testing.product import Gone, Keys, Product, copy
 
-PARTNER = PartnerId("shop")
+ARRIVED = {"confirmed", "received", "applied"}
+ORDERS = 6
+DEADLINE_S = 60.0
+STL = ring("band", 1, triangles=200)
+MES = {
+    "mes": "http",
+    "mes_visibility_lag": "400ms",
+    "mes_poll": "300ms",
+    "mes_pause": "200ms",
+    "mes_recall": "on",
+    "mes_connect_timeout": "1s",
+    "mes_read_timeout": "1s",
+    "mes_total_timeout": "2s",
+}
 
 
+@dataclass
 class Shop:
-    """The product's own parts, moved by hand: nothing happens between two calls."""
+    """A partner that sends orders until each is answered, and remembers the answers."""
 
-    def __init__(self, folder: Path, **environment: str) -> None:
-        self.folder = folder
-        self.environment = {
-            "ORDERKEEP_DATABASE_URL": f"sqlite:///{folder / 'orderkeep.db'}",
-            "ORDERKEEP_QUOTER_WORKERS": "1",
-            **environment,
-        }
-        self._stack = AsyncExitStack()
-        self._parts: Parts | None = None
-        self._count = 0
+    product: Product
+    receipts: dict[str, str] = field(default_factory=dict)
+    cancelled: set[str] = field(default_factory=set)
+    files: dict[int, str] = field(default_factory=dict)
+    wanted: int = ORDERS
+    with_files: bool = False
 
-    async def __aenter__(self) -> Self:
-        settings, _ = load(self.environment, self.folder)
-        self._parts = await build(settings, self._stack)
-        await recover(self._parts)
-        with suppress(PartnerNameTaken):  # The shop opens again.
-            await self.parts.store.write(self._open)
-        return self
+    def send_all(self) -> None:
+        """Send what has no answer yet, each under its own key.
 
-    async def __aexit__(self, *_: object) -> None:
-        await self._stack.aclose()
+        Raises:
+            Gone: the product died.
+        """
+        for n in range(self.wanted):
+            if f"ref-{n}" not in self.receipts:
+                self._send(n)
 
-    @property
-    def parts(self) -> Parts:
-        """What the shop is made of."""
-        assert self._parts is not None
-        return self._parts
+    def _send(self, n: int) -> None:
+        item: dict[str, object] = {"quantity": 1, "sku": "studs-ag"}
+        if self.with_files and n % 3 == 0:
+            item = {"quantity": 1, "material": "ag925", "file_id": self._file(n)}
+        body = {"client_ref": f"ref-{n}", "items": [item], "customer": {"name": "Anna"}}
+        headers = {"Idempotency-Key": f"key-{n}"}
+        answer = self.product.ask("POST", "/v1/orders", json=body, headers=headers)
+        assert answer.status_code in {200, 201}, answer.text
+        self.receipts[f"ref-{n}"] = answer.json()["order_no"]
 
-    async def file(self, seed: int) -> FileId:
-        """Upload a ring of its own kind."""
-        return await self._taken(f"ring-{seed}.stl", ring("band", seed))
+    def _file(self, n: int) -> str:
+        if n not in self.files:
+            answer = self.product.ask("POST", "/v1/files?name=ring.stl", content=STL)
+            assert answer.status_code in {200, 201}, answer.text
+            self.files[n] = answer.json()["file_id"]
+        return self.files[n]
 
-    async def odd_file(self) -> FileId:
-        """Upload what is no model at all: a person has to look at it."""
-        return await self._taken("ring.stl", b"solid nothing\nendsolid nothing\n")
+    def order(self, ref: str) -> dict[str, object]:
+        """What the partner is shown.
 
-    async def submit(self, client_ref: str, file_id: FileId) -> OrderNo:
-        """Send an order in as the shop's partner does."""
-        self._count += 1
-        item = {"file_id": file_id, "material": "ag925", "quantity": 1 + self._count % 3}
-        body = {"client_ref": client_ref, "items": [item], "customer": {"name": "Anna"}}
-        sender = Sender(PARTNER, "api", "door", "key1", f"{self._count:032x}")
-        raw = json.dumps(body).encode()
-        return (await self.parts.intake.accept(sender, f"key-{client_ref}", raw)).order_no
+        Raises:
+            Gone: the product died.
+        """
+        answer = self.product.ask("GET", f"/v1/orders/{self.receipts[ref]}")
+        assert answer.status_code == 200, f"{ref} is lost: {answer.text}"
+        shown: dict[str, object] = answer.json()
+        assert shown["client_ref"] == ref
+        return shown
 
-    async def settle(self, *roles: str) -> None:
-        """Let every worker (of these roles) work until none finds anything."""
-        crew = [one for one in workers(self.parts) if not roles or one.role in roles]
-        while any([await one.step() for one in crew]):
-            pass
+    def at_rest(self) -> bool:
+        """Whether every order is where it stays without anybody's help."""
+        self.send_all()
+        return all(rests(self.order(ref)) for ref in list(self.receipts))
 
-    async def do(self, no: OrderNo, command: OrderCommand, who: str = "olga") -> Order:
-        """Have a person decide something."""
-        actor = Actor(ActorKind.PERSON, who, "seller")
-        cause = Cause(actor, type(command).__name__, "office", "b" * 32)
-        return (await self.parts.master.handle(no, command, cause)).order
 
-    async def order(self, no: OrderNo) -> Order:
-        """The order as it is now."""
-        return await self.parts.store.read(lambda work: rebuild(work.orders.history(no)))
+def rests(order: dict[str, object]) -> bool:
+    """Whether the MES has it, or it is cancelled."""
+    delivery = order["delivery"]
+    state = delivery["mes"] if isinstance(delivery, dict) else None
+    return order["stage"] == "CANCELLED" or state in ARRIVED
 
-    def _open(self, work: Any) -> None:
-        work.access.add_partner(Partner(PARTNER, "Shop", None, self.parts.clock.now()))
 
-    async def _taken(self, name: str, content: bytes) -> FileId:
-        async def chunks() -> AsyncIterator[bytes]:
-            yield content
+def until(seen: Callable[[], bool], what: str) -> None:
+    """Look again and again, with a deadline."""
+    ends = time.monotonic() + DEADLINE_S
+    while not seen():
+        assert time.monotonic() < ends, f"never: {what}"
+        time.sleep(0.05)
 
-        return (await self.parts.files.take(Uploader(PARTNER, "test"), name, chunks())).id
+
+@contextmanager
+def running(
+    folder: Path, template: tuple[Path, Keys], *flags: str, floor: bool = False, **settings: str
+) -> Iterator[tuple[Product, PracticeMesProcess]]:
+    """A fresh product, not started yet, and the MES it works for."""
+    path, keys = template
+    copy(path, folder / "product")
+    with PracticeMesProcess(folder / "journal.jsonl", "--lag", "0.2", *flags) as mes:
+        far = {} if floor else {**MES, "mes_url": mes.address}
+        with Product(folder / "product", keys, **far, **settings) as product:
+            yield product, mes
+
+
+def live_until_dead(product: Product, shop: Shop, act: Callable[[], None]) -> None:
+    """Send orders and work on them until the process dies of its failpoint."""
+    try:
+        until(lambda: _busy(shop, act, product), "the failpoint was not reached")
+    except Gone:
+        until(lambda: product.dead, "no answer, and not dead")
+
+
+def _busy(shop: Shop, act: Callable[[], None], product: Product) -> bool:
+    shop.send_all()
+    act()
+    return product.dead
+
+
+def check(product: Product, shop: Shop, effects: Counter[str]) -> None:
+    """The promise, told by the MES's own journal and by the tables."""
+    numbers = Counter(shop.receipts.values())
+    assert max(numbers.values()) == 1, "one number for two orders"
+    for ref, no in shop.receipts.items():
+        stage = shop.order(ref)["stage"]
+        made = effects.pop(no, 0)
+        assert made == 1 or (stage == "CANCELLED" and made <= 1), f"{no} is made {made} times"
+    assert not effects, f"ghosts: {effects}"
+    gaps = product.rows(
+        "SELECT order_n FROM events GROUP BY order_n HAVING max(seq) <> count(*) OR min(seq) <> 1"
+    )
+    assert not gaps
+    assert product.rows("SELECT count(*) FROM orders") == [(len(shop.receipts),)]
+    code, report = product.verify()
+    assert code == 0, report
