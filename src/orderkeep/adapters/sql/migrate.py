@@ -2,12 +2,13 @@
 
 import sqlite3
 from pathlib import Path
-
-from alembic import command
-from alembic.config import Config
+from typing import TYPE_CHECKING
 
 from orderkeep.adapters.sql.connections import database_path, open_link
 from orderkeep.kernel.errors import OrderkeepError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 HEAD = "0001"
 """The newest migration; a test compares it with the files."""
@@ -31,6 +32,8 @@ def migrate(url: str) -> str:
     try:
         if _version(link.raw) == HEAD:
             return HEAD
+        from alembic import command  # noqa: PLC0415  # A third of a second, rarely needed.
+
         link.raw.execute("BEGIN IMMEDIATE")
         config = alembic_config()
         link.core.begin()  # Alembic commits by itself unless it finds itself inside a transaction
@@ -42,8 +45,10 @@ def migrate(url: str) -> str:
         link.close()
 
 
-def alembic_config() -> Config:
+def alembic_config() -> "Config":
     """Where our migrations are, for Alembic."""
+    from alembic.config import Config  # noqa: PLC0415  # As above.
+
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS))
     config.set_main_option("path_separator", "os")

@@ -58,7 +58,7 @@ class WebApp:
         asset = self._assets.get(path)
         if asset is not None:
             return _response(asset, encodings)
-        if path.startswith(_API) or "text/html" not in accept or _looks_like_a_file(path):
+        if path.startswith(_API) or not _wants_a_page(accept) or _looks_like_a_file(path):
             raise PageNotFound("There is nothing at this address.")
         first = self._assets.get("/index.html")
         if first is None:
@@ -106,6 +106,10 @@ def _response(asset: Asset, encodings: str) -> Response[bytes]:
             headers["content-encoding"] = coding
             return Response(body, media_type=asset.media_type, headers=headers)
     return Response(asset.body, media_type=asset.media_type, headers=headers)
+
+
+def _wants_a_page(accept: str) -> bool:
+    return "text/html" in accept or "*/*" in accept or not accept
 
 
 def _looks_like_a_file(path: str) -> bool:
