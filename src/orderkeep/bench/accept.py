@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -24,6 +25,7 @@ from orderkeep.adapters.sql import tables
 from orderkeep.adapters.sql.migrate import migrate
 from orderkeep.adapters.sql.store import open_store
 from orderkeep.adapters.sql.work import SqlWork
+from orderkeep.bench.door import open_door
 from orderkeep.bench.load import Sample, closed_loop, middle
 from orderkeep.bench.peers import OrmPeer, fdatasync
 from orderkeep.intake.ports import Submission
@@ -36,15 +38,24 @@ from orderkeep.orders.policy import Policy
 
 CLIENTS = (1, 16, 64, 256)
 COMPARED_AT = 64
-TARGETS = {("store", "disk"): 2.5, ("store", "orm"): 20.0, ("http", "disk"): 0.7}
+WARM_CLIENTS, WARM_S = 16, 0.5
+"""Nothing is measured before everything has run once."""
+
+TARGETS = {
+    ("store", "disk"): 2.5,
+    ("store", "orm"): 20.0,
+    ("http", "disk"): 0.7,
+    ("http, all roles", "disk"): 0.7,
+}
 """What a way in must reach at 64 clients, as a multiple of another figure of the run."""
 
 BODY_BYTES = 1100
 PARTNER = PartnerId("bench")
 
-Request: TypeAlias = Callable[[], Awaitable[object]]
-WayIn: TypeAlias = Callable[[Path], AbstractAsyncContextManager[Request]]
-"""Opens a way in on a folder of its own and gives what one client repeats."""
+Load: TypeAlias = Callable[[int, float], Awaitable[Sample]]
+"""Lets so many clients repeat a request for so many seconds."""
+WayIn: TypeAlias = Callable[[Path], AbstractAsyncContextManager[Load]]
+"""Opens a way in on a folder of its own."""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -78,18 +89,18 @@ def accept(
     rounds: int = 3,
     clients: Sequence[int] = CLIENTS,
     folder: Path | None = None,
-    more: dict[str, WayIn] | None = None,
+    ways: dict[str, WayIn] | None = None,
 ) -> AcceptReport:
-    """Measure the disk, our store, one ORM transaction per request, and ``more`` ways in.
+    """Measure the disk, and beside it every way in: all of ``WAYS`` unless some are named.
 
     Args:
         seconds: how long one round of one path lasts.
         rounds: how often everything is repeated; the medians are reported.
         clients: numbers of closed-loop clients.
         folder: on the disk to be measured; a temporary one by default.
-        more: further ways in by name, such as ``http``.
+        ways: what to measure, by name.
     """
-    ways = {"store": our_store, "orm": orm_peer, **(more or {})}
+    ways = ways or WAYS
     # The loop that serves people, so that the figures mean what they will meet.
     loop = asyncio.Runner(loop_factory=uvloop.new_event_loop)
     with tempfile.TemporaryDirectory(dir=folder, prefix="orderkeep-bench-") as place, loop:
@@ -102,24 +113,26 @@ async def _measure(
     disk: list[Sample] = []
     samples: defaultdict[tuple[str, int], list[Sample]] = defaultdict(list)
     async with AsyncExitStack() as stack:
-        requests = {name: await _open(stack, way, place / name) for name, way in ways.items()}
+        loads = {name: await _open(stack, way, place / name) for name, way in ways.items()}
+        for load in loads.values():
+            await load(WARM_CLIENTS, WARM_S)
         gc.freeze()  # as a server does once it has started
         for _ in range(rounds):
             disk.append(fdatasync(place, seconds))
             for number in clients:
-                for name, request in requests.items():
-                    samples[name, number].append(await closed_loop(request, number, seconds))
+                for name, load in loads.items():
+                    samples[name, number].append(await load(number, seconds))
     lines = [Line(name, number, middle(taken)) for (name, number), taken in samples.items()]
     return AcceptReport(middle(disk), lines, _ratios(middle(disk), lines))
 
 
-async def _open(stack: AsyncExitStack, way: WayIn, folder: Path) -> Request:
+async def _open(stack: AsyncExitStack, way: WayIn, folder: Path) -> Load:
     folder.mkdir()  # noqa: ASYNC240  # before anything is measured
     return await stack.enter_async_context(way(folder))
 
 
 @asynccontextmanager
-async def our_store(folder: Path) -> AsyncIterator[Request]:
+async def our_store(folder: Path) -> AsyncIterator[Load]:
     """The store's accept lane, without HTTP."""
     url = f"sqlite:///{folder / 'orderkeep.db'}"
     migrate(url)
@@ -127,11 +140,11 @@ async def our_store(folder: Path) -> AsyncIterator[Request]:
         await store.write(add_partner)
         lane = store.accepting(Policy())
         fresh = Submissions()
-        yield lambda: lane.accept(fresh.next())
+        yield partial(closed_loop, lambda: lane.accept(fresh.next()))
 
 
 @asynccontextmanager
-async def orm_peer(folder: Path) -> AsyncIterator[Request]:
+async def orm_peer(folder: Path) -> AsyncIterator[Load]:
     """One ORM transaction per request on the same tables."""
     path = folder / "orm.db"
     url = f"sqlite:///{path}"
@@ -141,8 +154,30 @@ async def orm_peer(folder: Path) -> AsyncIterator[Request]:
         await store.write(lambda work: work.counters.add("orders", 0))
     peer = OrmPeer(path)
     fresh = Submissions()
-    yield lambda: peer.accept(fresh.next())
+    yield partial(closed_loop, lambda: peer.accept(fresh.next()))
     peer.close()
+
+
+@asynccontextmanager
+async def door_alone(folder: Path) -> AsyncIterator[Load]:
+    """HTTP to a server process that does nothing but accept."""
+    async with open_door(folder / "orderkeep.db", ("door",)) as door:
+        yield door.load
+
+
+@asynccontextmanager
+async def every_role(folder: Path) -> AsyncIterator[Load]:
+    """HTTP to the one process that also prices, moves and shows what it accepts."""
+    async with open_door(folder / "orderkeep.db") as door:
+        yield door.load
+
+
+WAYS: dict[str, WayIn] = {
+    "store": our_store,
+    "orm": orm_peer,
+    "http": door_alone,
+    "http, all roles": every_role,
+}
 
 
 def add_partner(work: SqlWork) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 
 import msgspec
 
@@ -14,6 +14,9 @@ class Sample(msgspec.Struct, frozen=True):
     per_s: float
     p50_ms: float
     p99_ms: float
+    requests: int = 0
+    cpu_us: float | None = None
+    """CPU of whoever served, user and system, for one request; the steadiest figure here."""
 
 
 async def closed_loop(
@@ -21,7 +24,7 @@ async def closed_loop(
 ) -> Sample:
     """Let clients repeat a request for a while, each waiting for its answer."""
     took: list[float] = []
-    started = perf_counter()
+    started, used = perf_counter(), process_time()
     ends = started + seconds
 
     async def client() -> None:
@@ -35,7 +38,9 @@ async def closed_loop(
     async with asyncio.TaskGroup() as group:
         for _ in range(clients):
             group.create_task(client())
-    return sample(took, perf_counter() - started)
+    measured = sample(took, perf_counter() - started)
+    used = (process_time() - used) / measured.requests
+    return msgspec.structs.replace(measured, cpu_us=round(used * 1e6, 1))
 
 
 def sample(took: list[float], elapsed: float) -> Sample:
@@ -45,6 +50,7 @@ def sample(took: list[float], elapsed: float) -> Sample:
         per_s=round(len(took) / elapsed, 1),
         p50_ms=round(percentile(took, 0.50) * 1000, 3),
         p99_ms=round(percentile(took, 0.99) * 1000, 3),
+        requests=len(took),
     )
 
 
@@ -59,4 +65,11 @@ def middle(samples: list[Sample]) -> Sample:
         per_s=median(one.per_s for one in samples),
         p50_ms=median(one.p50_ms for one in samples),
         p99_ms=median(one.p99_ms for one in samples),
+        requests=sum(one.requests for one in samples),
+        cpu_us=_middle_cpu(samples),
     )
+
+
+def _middle_cpu(samples: list[Sample]) -> float | None:
+    used = [one.cpu_us for one in samples if one.cpu_us is not None]
+    return median(used) if used else None

@@ -1,0 +1,159 @@
+"""Clients in a process of their own: each posts an order, reads the receipt, posts the next.
+
+``python -m orderkeep.bench.knocker`` reads a ``Knocking`` on its input and prints what it measured.
+The bytes of a request are made by replacing two names, so that little of the machine goes to us.
+"""
+
+import asyncio
+import sys
+from functools import partial
+from itertools import count
+from time import perf_counter
+
+import msgspec
+import uvloop
+
+from orderkeep.bench.load import Sample, sample
+
+_MARK = b"@@@@@@@@@@@@@@@@@@@@@@@@"
+NAME_LENGTH = len(_MARK)
+CREATED = b"HTTP/1.1 201 "
+
+
+class Knocking(msgspec.Struct, frozen=True):
+    """What to do: ``per_s`` paces all clients together; without it each sends when answered."""
+
+    port: int
+    key: str
+    body: str
+    """An order whose ``client_ref`` is ``MARK``."""
+    prefix: str
+    """Makes the names of this process unlike those of every other."""
+    clients: int
+    seconds: float
+    per_s: float | None = None
+
+
+MARK = _MARK.decode()
+
+
+class Refused(Exception):
+    """The server answered something other than 201."""
+
+
+class Crowd:
+    """What all clients share."""
+
+    def __init__(self, wanted: Knocking) -> None:
+        body = wanted.body.encode()
+        head = (
+            f"POST /v1/orders HTTP/1.1\r\nHost: 127.0.0.1:{wanted.port}\r\n"
+            f"Authorization: Bearer {wanted.key}\r\nContent-Type: application/json\r\n"
+            f"Idempotency-Key: {MARK}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        self._template = head.encode() + body
+        self._names = count(1)
+        self._prefix = wanted.prefix
+        self.pause = wanted.clients / wanted.per_s if wanted.per_s else None
+        self.took: list[float] = []
+        self.ends = 0.0
+        self.wrong: bytes | None = None
+
+    def request(self) -> bytes:
+        """The next order, unlike every other."""
+        name = f"{self._prefix}{next(self._names):0{NAME_LENGTH - len(self._prefix)}d}"
+        return self._template.replace(_MARK, name.encode())
+
+
+class Client(asyncio.Protocol):
+    """One connection, one request at a time."""
+
+    def __init__(self, crowd: Crowd, first_after_s: float) -> None:
+        self._crowd = crowd
+        self._due = first_after_s
+        self._read = b""
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._transport = transport
+
+    def begin(self, now: float) -> None:
+        """Send the first order when it is due."""
+        self._due += now
+        self._later()
+
+    def data_received(self, data: bytes) -> None:
+        self._read += data
+        if not _is_whole(self._read):
+            return
+        if not self._read.startswith(CREATED):
+            self._crowd.wrong = self._read
+        self._read = b""
+        now = perf_counter()
+        self._crowd.took.append(now - self._due)
+        if now >= self._crowd.ends or self._crowd.wrong is not None:
+            self._transport.close()
+        elif self._crowd.pause is None:
+            self._due = now
+            self._send()
+        else:
+            # Counted from when it was due: a slow answer must not hide behind a later question.
+            self._due += self._crowd.pause
+            self._later()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
+
+    def _later(self) -> None:
+        wait = self._due - perf_counter()
+        if wait <= 0:
+            self._send()
+        else:
+            asyncio.get_running_loop().call_later(wait, self._send)
+
+    def _send(self) -> None:
+        self._transport.write(self._crowd.request())
+
+
+def _is_whole(read: bytes) -> bool:
+    head, found, body = read.partition(b"\r\n\r\n")
+    if not found:
+        return False
+    length = head.lower().partition(b"\r\ncontent-length: ")[2].partition(b"\r\n")[0]
+    return len(body) >= int(length)
+
+
+async def knock(wanted: Knocking) -> Sample:
+    """Post orders for a while.
+
+    Raises:
+        Refused: an answer was no receipt.
+    """
+    crowd, loop = Crowd(wanted), asyncio.get_running_loop()
+    pause = crowd.pause or 0.0
+    clients = []
+    for i in range(wanted.clients):
+        enter = partial(Client, crowd, pause * i / wanted.clients)
+        _, client = await loop.create_connection(enter, "127.0.0.1", wanted.port)
+        clients.append(client)
+    started = perf_counter()
+    crowd.ends = started + wanted.seconds
+    for client in clients:
+        client.begin(started)
+    await asyncio.gather(*(client.done for client in clients))
+    if crowd.wrong is not None:
+        raise Refused(crowd.wrong.decode("latin-1")[:500])
+    return sample(crowd.took, perf_counter() - started)
+
+
+def main() -> None:
+    """The process."""
+    wanted = msgspec.json.decode(sys.stdin.buffer.read(), type=Knocking)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        measured = runner.run(knock(wanted))
+    sys.stdout.buffer.write(msgspec.json.encode(measured))
+
+
+if __name__ == "__main__":
+    main()
