@@ -64,9 +64,18 @@ class Told:
             if future.done():
                 continue  # its caller has gone; the work is done all the same
             if type(outcome) is Failed:
-                future.set_exception(outcome.error)
+                future.set_exception(_settable(outcome.error))
             else:
                 future.set_result(outcome)
+
+
+def _settable(error: Exception) -> Exception:
+    """A future refuses StopIteration, and everybody after it in the batch would wait for ever."""
+    if not isinstance(error, StopIteration):
+        return error
+    told = RuntimeError("a unit of work ran out of what it looked for")
+    told.__cause__ = error
+    return told
 
 
 class Writer:
