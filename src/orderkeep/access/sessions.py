@@ -1,6 +1,7 @@
 """Signing in and staying signed in: random tokens, kept as hashes, twelve hours from last use."""
 
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -10,7 +11,7 @@ import msgspec
 from orderkeep.access.people import Person, canonical_login
 from orderkeep.access.ports import AccessWork, Credentials, Passwords, Session
 from orderkeep.kernel.clock import Clock
-from orderkeep.kernel.errors import Refused
+from orderkeep.kernel.errors import Refused, Unavailable, Uncertain
 from orderkeep.kernel.ids import Ids
 from orderkeep.kernel.store import Store
 
@@ -115,10 +116,10 @@ class Sessions:
         # Counted before looking: guesses made at the same time must not share one free try.
         self._near.failed(near, now)
         self._far.failed(login, now)
-        person = await self._person(login, password)
+        proven = await self._proven(login, password)
         self._near.succeeded(near)
         self._far.succeeded(login)
-        return await self._open(person)
+        return await self._open(proven)
 
     async def session(self, token: str) -> Session:
         """Who holds the token; using it keeps it alive.
@@ -132,7 +133,9 @@ class Sessions:
             raise NotSignedIn("sign in")
         expires_at = now + SESSION_LASTS
         if expires_at - session.expires_at > _EXTEND_AFTER:
-            await self._store.write(lambda work: work.access.extend_session(hashed, expires_at))
+            # A full disk must not close the board: who is signed in can still read.
+            with suppress(Unavailable, Uncertain):
+                await self._store.write(lambda work: work.access.extend_session(hashed, expires_at))
         return session
 
     async def is_open(self, token: str) -> bool:
@@ -148,14 +151,14 @@ class Sessions:
         hashed, now = _hash(token), self._clock.now()
         return await self._store.read(lambda work: work.access.session(hashed, now))
 
-    async def _person(self, login: str, password: str) -> Person:
+    async def _proven(self, login: str, password: str) -> Credentials:
         known = await self._store.read(lambda work: work.access.credentials(login))
         hashed = known.password_hash if known else None
         right = await self._passwords.verify(hashed, password)
         if known is None or not right or known.person.disabled_at is not None:
             await self._record_failure(login, known)
             raise WrongCredentials("no such login and password")
-        return known.person
+        return known
 
     async def _record_failure(self, login: str, known: Credentials | None) -> None:
         # What was typed as an unknown login may be somebody's password: it is not written down.
@@ -164,11 +167,14 @@ class Sessions:
             lambda work: work.access.record(now, "office", "session.refused", subject)
         )
 
-    async def _open(self, person: Person) -> SignedIn:
-        token, now = self._ids.token(_TOKEN_LENGTH), self._clock.now()
-        expires_at = now + SESSION_LASTS
+    async def _open(self, proven: Credentials) -> SignedIn:
+        person, now = proven.person, self._clock.now()
+        token, expires_at = self._ids.token(_TOKEN_LENGTH), now + SESSION_LASTS
 
         def unit(work: AccessWork) -> None:
+            # While the password was being hashed it may have been changed, and every session ended.
+            if work.access.credentials(person.login) != proven:
+                raise WrongCredentials("no such login and password")
             work.access.forget_sessions(now)
             work.access.open_session(_hash(token), person.id, now, expires_at)
             work.access.record(now, f"person:{person.login}", "session.opened", person.login)
