@@ -94,6 +94,7 @@ def _core(raw: sqlite3.Connection) -> Connection:
         creator=lambda: raw,
         poolclass=StaticPool,
         pool_reset_on_return=None,  # a pool that rolls back would undo the whole batch
+        hide_parameters=True,  # its errors are logged, and what was to be written may be personal
     )
     return engine.connect()
 
