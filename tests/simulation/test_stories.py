@@ -1,68 +1,16 @@
 """Stories that the simulated world told: each was a seed that failed once."""
 
-from asyncio import Future
 from datetime import timedelta
-from random import Random
 
 import pytest
 
-from orderkeep.bridge.ports import Capabilities
 from orderkeep.intake.ports import ClientRefTaken
 from orderkeep.kernel.errors import StoreBusy
-from orderkeep.kernel.ids import OrderNo
 from orderkeep.orders import commands as c
 from orderkeep.orders.events import Actor, ActorKind, Cause
-from orderkeep.orders.evolve import rebuild
-from orderkeep.orders.order import Delivered, Order
-from orderkeep.orders.policy import Policy
-from orderkeep.testing.faults import Faults, Odds
-from orderkeep.testing.mes import LAG, SimMes
+from orderkeep.orders.order import Delivered
 from orderkeep.testing.people import HEAD, SENDER, Client
-from orderkeep.testing.process import Ground, SimClock, SimIds, start
-from orderkeep.testing.store import SimStore
-
-
-class Town:
-    """One process, one foreign MES, the people of a story; nothing fails unless it is told to."""
-
-    def __init__(self, idempotency: str = "none") -> None:
-        chance = Random(0)
-        self.faults = Faults(chance, [], [], None, Odds())
-        self.clock, self.store, self.policy = SimClock(), SimStore(), Policy()
-        ways = Capabilities(idempotency, True, True, True, LAG)
-        self.mes = SimMes(chance, self.faults, self.clock.truly, self._never, ways)
-        self.store.raw.execute(
-            "INSERT INTO partners (id, name, created_at) VALUES ('partner', 'P', 0)"
-        )
-        ids = SimIds(chance)
-        ground = Ground(
-            self.store, self.clock, ids, self.faults, self.policy, self.mes, None, trusting=True
-        )
-        self.process = start(ground, "one")
-
-    async def order(self) -> OrderNo:
-        """An approved order, about to be sent."""
-        client = Client("ref-1", "key-1")
-        accepted = await self.process.intake.accept(SENDER, client.key, client.body())
-        for name in ("relay", "inbox quoting", "price", "relay", "inbox bridge"):
-            await self.process.steps[name]()
-        return accepted.order_no
-
-    async def later(self, by: timedelta = LAG + timedelta(seconds=3)) -> None:
-        """Time passes, and the bridge does what is due."""
-        self.clock.true += by
-        await self.process.steps["send"]()
-
-    def see(self, no: OrderNo) -> Order:
-        return self.store.read_now(lambda work: rebuild(work.orders.history(no)))
-
-    def delivered(self, no: OrderNo) -> Delivered | None:
-        work = self.see(no).work_order
-        return work.delivered if work else None
-
-    @staticmethod
-    def _never() -> "Future[None]":
-        raise AssertionError("nothing is slow in this story")
+from orderkeep.testing.town import Town
 
 
 async def test_an_outcome_that_the_full_disk_did_not_take_is_found_out_without_a_restart() -> None:

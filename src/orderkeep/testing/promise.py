@@ -102,6 +102,20 @@ _WAITING = {
     "in quarantine": "SELECT count(*) FROM quarantine",
     "price questions": "SELECT count(*) FROM price_jobs WHERE state <> 'done'",
 }
+_HELD = {
+    "envelopes": "SELECT count(*) FROM outbox WHERE sent_at IS NULL AND leased_until IS NOT NULL",
+    "price questions": "SELECT count(*) FROM price_jobs WHERE state = 'running'",
+    "work orders": "SELECT count(*) FROM deliveries WHERE state = 'sending' AND next_at IS NULL",
+}
+
+
+def nothing_is_held(world: "World") -> None:
+    """A process that has just started waits for no lease of the one before."""
+    raw = world.store.raw
+    held = {what: raw.execute(query).fetchone()[0] for what, query in _HELD.items()}
+    assert not any(held.values()), f"held by a dead process: {held}"
+
+
 # In an inbox, what belongs to one order stands in the order it was posted.
 _SWAPPED = (
     "SELECT a.order_key FROM inbox a JOIN inbox b ON a.consumer = b.consumer"

@@ -295,6 +295,8 @@ class World:
             self._go_on()
             while self.store.waiting and not self.faults.dead:
                 self._go_on()
+            if not self.faults.dead:
+                promise.nothing_is_held(self)
 
     def _kill_all(self) -> None:
         self.store.abandon()
