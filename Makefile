@@ -64,11 +64,17 @@ check-web: ready-to-check
 	cd web && npm run --silent check
 
 check-docs: ready-to-check
+	.venv/bin/python scripts/reference.py --check
 	.venv/bin/python -m pytest --quiet tests/unit/test_tidy.py tests/unit/test_docs.py
 
 .PHONY: ready-to-check
 ready-to-check:
 	@scripts/setup check
+
+.PHONY: reference
+reference: ## write docs/reference from the program
+	@scripts/setup dev
+	@.venv/bin/python scripts/reference.py
 
 .PHONY: format
 format: ## let ruff place every comma

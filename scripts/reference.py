@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+"""Write docs/reference from the program itself; ``--check`` only says whether it is current."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import typer.main
+from typer.core import TyperGroup
+
+from orderkeep.cli import app
+from orderkeep.http.door.openapi import openapi
+
+REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
+
+
+def main() -> None:
+    """Write, or check, every generated page."""
+    pages = {"commands.md": commands(), "public-api.md": public_api()}
+    stale = [name for name, text in pages.items() if _read(name) != text]
+    if "--check" in sys.argv:
+        sys.exit(f"Not current, run `make reference`: {', '.join(stale)}" if stale else 0)
+    for name in stale:
+        (REFERENCE / name).write_text(pages[name], encoding="utf-8")
+
+
+def _read(name: str) -> str | None:
+    page = REFERENCE / name
+    return page.read_text(encoding="utf-8") if page.exists() else None
+
+
+# --- commands ------------------------------------------------------------------------------------
+
+
+def commands() -> str:
+    """The page of the command line."""
+    group = typer.main.get_command(app)
+    lines = ["# Commands", "", "Written by `make reference` from the program.", ""]
+    return "\n".join([*lines, *_group(group, ["orderkeep"])]) + "\n"
+
+
+def _group(group: Any, names: list[str]) -> Iterator[str]:
+    context = click.Context(group, info_name=names[-1])
+    for name in group.list_commands(context):
+        _, command, _ = group.resolve_command(context, [name])
+        if isinstance(command, TyperGroup):
+            yield from _group(command, [*names, name])
+        else:
+            yield from _command(command, [*names, name])
+
+
+def _command(command: Any, names: list[str]) -> Iterator[str]:
+    yield f"## `{' '.join(names)}`"
+    yield from ("", " ".join((command.help or "").split()), "")
+    shown = [one for one in command.params if one.name != "help"]
+    if shown:
+        yield from ("| option | default | meaning |", "| --- | --- | --- |")
+        yield from (_parameter(one) for one in shown)
+        yield ""
+
+
+def _parameter(one: Any) -> str:
+    names = ", ".join(f"`{name}`" for name in (one.opts or [one.name]))
+    if one.param_type_name == "argument":
+        names = f"`{one.name.upper()}`"
+    default = "" if one.default in {None, ()} or callable(one.default) else f"`{one.default}`"
+    meaning = " ".join((getattr(one, "help", None) or "").split()).replace("|", "\\|")
+    return f"| {names} | {default if not one.required else 'required'} | {meaning} |"
+
+
+# --- public API ----------------------------------------------------------------------------------
+
+
+def public_api() -> str:
+    """The page of the public API; the whole description is served at /openapi.json."""
+    document = openapi()
+    lines = [
+        "# Public API",
+        "",
+        "Written by `make reference` from the program; a running door serves `/openapi.json`.",
+        "How to use it: [For partners](../guides/partner-api.md).",
+        "",
+        "| call | does | answers |",
+        "| --- | --- | --- |",
+    ]
+    for path, operations in sorted(document["paths"].items()):
+        for method, operation in operations.items():
+            if "responses" in operation:
+                answers = ", ".join(sorted(operation["responses"]))
+                summary = operation.get("summary", "")
+                lines.append(f"| `{method.upper()} {path}` | {summary} | {answers} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
