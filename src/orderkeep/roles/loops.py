@@ -11,6 +11,8 @@ log = structlog.get_logger()
 
 POLL_S = 1.0
 PAUSE_AFTER_FAILURE_S = 1.0
+STEP_ASIDE_S = 0.05
+"""How long a worker waits before each step while many orders come in at once."""
 
 
 async def loop(
@@ -20,12 +22,16 @@ async def loop(
     topic: str,
     stop: asyncio.Event,
     poll_s: float = POLL_S,
+    in_a_rush: Callable[[], bool] = lambda: False,
 ) -> None:
     """Run ``step`` until it finds nothing, wait for the bell or the poll, and again.
 
+    In a rush it steps aside before each step: the event loop belongs to who stands at the door.
     A failing step is logged and tried again after a pause: what it worked on is on disk.
     """
     while not stop.is_set():
+        if in_a_rush():
+            await _rest(stop, STEP_ASIDE_S)
         try:
             found = await step()
         except Exception as failure:  # Top of a worker loop.

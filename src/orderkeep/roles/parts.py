@@ -81,9 +81,9 @@ async def build(settings: Settings, stack: AsyncExitStack, clock: Clock | None =
     workshop = Workshop(store, clock, ids)
     mes = await _mes(settings, workshop, clock, stack)
     master = OrderMaster(store, clock, ids, policy)
-    bridge = Bridge(store, master, mes, clock, bridge_settings(settings), _holder(ids))
-    transport = EmbeddedTransport(store, routes(floor=settings.mes == "floor"), clock)
-    desk = PriceDesk(store, master, workers, keeper, book, auto_approval, clock)
+    bridge = Bridge(store.behind, master, mes, clock, bridge_settings(settings), _holder(ids))
+    transport = EmbeddedTransport(store.behind, routes(floor=settings.mes == "floor"), clock)
+    desk = PriceDesk(store.behind, master, workers, keeper, book, auto_approval, clock)
     max_bytes = settings.largest_file_mib * 1024 * 1024
     return Parts(
         settings=settings,
@@ -102,14 +102,14 @@ async def build(settings: Settings, stack: AsyncExitStack, clock: Clock | None =
         workshop=workshop,
         mes=mes,
         bridge=bridge,
-        relay=Relay(store, transport, clock),
+        relay=Relay(store.behind, transport, clock),
         inboxes=(
-            InboxWorker(store, "quoting", desk.handle, clock),
-            InboxWorker(store, "bridge", bridge.handle, clock),
-            InboxWorker(store, "floor", workshop.order_cancelled, clock),
+            InboxWorker(store.behind, "quoting", desk.handle, clock),
+            InboxWorker(store.behind, "bridge", bridge.handle, clock),
+            InboxWorker(store.behind, "floor", workshop.order_cancelled, clock),
         ),
         desk=desk,
-        watch=Watch(store, master, clock),
+        watch=Watch(store.behind, master, clock),
     )
 
 

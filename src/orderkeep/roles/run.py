@@ -1,6 +1,7 @@
 """The process: takes the lock, recovers, serves, and on SIGTERM finishes what it holds."""
 
 import asyncio
+import gc
 import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -47,6 +48,9 @@ async def run(settings: Settings, roles: frozenset[str], ready: Ready) -> None:
         await recover(parts)
         served = [Served(role, _app(role, parts), bound) for role, bound in sockets.items()]
         ports = {one.name: one.port for one in served}
+        # What has been built stays till the end: no collection need look at it again.
+        gc.collect()
+        gc.freeze()
         await _until_stopped(parts, roles, served, stop, lambda: ready(ports))
     log.info("process.stopped")
 

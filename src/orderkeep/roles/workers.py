@@ -1,8 +1,9 @@
 """The loops of each role, and what is settled before they begin."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
@@ -51,11 +52,13 @@ def topics(parts: Parts) -> list[str]:
 
 def start(parts: Parts, roles: frozenset[str], stop: asyncio.Event) -> set[asyncio.Task[None]]:
     """Start the loops of the given roles; they end after ``stop`` is set, between two steps."""
+
+    def running(worker: Worker) -> Coroutine[Any, Any, None]:
+        how = (parts.bells, worker.topic, stop, worker.poll_s, lambda: parts.store.in_a_rush)
+        return loop(worker.name, worker.step, *how)
+
     return {
-        asyncio.create_task(
-            loop(worker.name, worker.step, parts.bells, worker.topic, stop, worker.poll_s),
-            name=worker.name,
-        )
+        asyncio.create_task(running(worker), name=worker.name)
         for worker in workers(parts)
         if worker.role in roles
     }

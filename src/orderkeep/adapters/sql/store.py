@@ -26,8 +26,11 @@ T = TypeVar("T")
 HOT_SHARE = 512
 """Items of a hot lane in one commit: more would make the first of them wait too long."""
 
-UNIT_SHARE = 64
-"""Ordinary units in one commit: they must not keep the hot lanes waiting, nor be starved."""
+UNIT_SHARE, UNITS_IN_A_RUSH = 64, 8
+"""What people do, units in one commit: they must not keep the hot lanes waiting, nor be starved."""
+
+BEHIND_SHARE, BEHIND_IN_A_RUSH = 32, 4
+"""What workers do on their own, in one commit: an order at the door goes before all of it."""
 
 LONG_READERS = 4
 
@@ -49,7 +52,9 @@ class SqliteStore:
         self._claiming = ClaimBatch()
         for hot in (self._accepting, self._claiming):
             self._open_lane(hot, HOT_SHARE)
-        self._units = self._writer.add_lane(UnitLane(), UNIT_SHARE)
+        self._units = self._writer.add_lane(UnitLane(), UNIT_SHARE, UNITS_IN_A_RUSH)
+        self._later = self._writer.add_lane(UnitLane(), BEHIND_SHARE, BEHIND_IN_A_RUSH)
+        self.behind = Behind(self)
         self._reader = open_link(path, read_only=True)
         self._long_readers = ThreadPoolExecutor(LONG_READERS, "store-reader")
         self._long_links: SimpleQueue[Link] = SimpleQueue()
@@ -63,6 +68,15 @@ class SqliteStore:
         """Run a unit of work in a shared commit; returning means its changes are on disk."""
         outcome: T = await self._writer.submit(self._units, unit)
         return outcome
+
+    def write_later(self, unit: Callable[[SqlWork], T]) -> Awaitable[T]:
+        """The same for who has time: everybody else goes first, and a few at a time in a rush."""
+        return self._writer.submit(self._later, unit)
+
+    @property
+    def in_a_rush(self) -> bool:
+        """Whether many orders are coming in at once just now."""
+        return self._writer.in_a_rush
 
     def submit(self, lane: Lane[Any], item: Any) -> Awaitable[Any]:
         """Run an item of a hot lane in a shared commit."""
@@ -153,6 +167,21 @@ class SqliteStore:
         if self._checkpoints.nearly_done:
             self._checkpoints.nearly_done = False
             checkpoint(self._writer.link.raw, "PASSIVE")
+
+
+class Behind:
+    """The store as workers use it: implements ``kernel.store.Store[SqlWork]``."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+
+    async def write(self, unit: Callable[[SqlWork], T]) -> T:
+        """Run a unit of work behind whatever people and partners wait for."""
+        return await self._store.write_later(unit)
+
+    async def read(self, query: Callable[[SqlWork], T]) -> T:
+        """Run a short query here and now on a snapshot of everything committed."""
+        return await self._store.read(query)
 
 
 def open_store(url: str, bells: Bells, *, serve: bool = False) -> SqliteStore:

@@ -29,25 +29,35 @@ from orderkeep.orders.view import BoardRow
 QUEUE_BOUND = 4096
 """Items that may wait in one lane; the next one is refused with StoreBusy."""
 
+RUSH = 8
+"""Items of the lanes before it that make a commit one in which a lane takes its small share."""
+
+RUSH_LASTS_S = 0.1
+
 _Taken = list[tuple["Waiting", list["_Entry"]]]
 _Entry = tuple[Any, "asyncio.Future[Any]"]
 
 
 @dataclass
 class Waiting:
-    """The items of one lane that wait for the next commit; ``share`` bounds a batch."""
+    """The items of one lane that wait for the next commit.
+
+    ``share`` bounds a batch; ``in_a_rush`` bounds it while the lanes before are busy.
+    """
 
     lane: Lane[Any]
     share: int
+    in_a_rush: int
     entries: deque[_Entry] = field(default_factory=deque)
 
-    def take(self) -> list[_Entry]:
+    def take(self, *, rush: bool) -> list[_Entry]:
         """The next items, oldest first.
 
         Smaller batches that take turns were measured too: they lost more to the second sync than
         they won by answering meanwhile.
         """
-        return [self.entries.popleft() for _ in range(min(self.share, len(self.entries)))]
+        share = self.in_a_rush if rush else self.share
+        return [self.entries.popleft() for _ in range(min(share, len(self.entries)))]
 
 
 @dataclass(slots=True)
@@ -101,13 +111,14 @@ class Writer:
         self._broken = False
         self.batches = 0
         self.last_commit_ms = 0.0
+        self._rushed_at = float("-inf")
 
     def start(self) -> None:
         self._thread.start()
 
-    def add_lane(self, lane: Lane[Any], share: int) -> Waiting:
+    def add_lane(self, lane: Lane[Any], share: int, in_a_rush: int | None = None) -> Waiting:
         """Open a lane; lanes opened earlier go first in every batch."""
-        waiting = Waiting(lane, share)
+        waiting = Waiting(lane, share, share if in_a_rush is None else in_a_rush)
         self._waiting = [*self._waiting, waiting]
         return waiting
 
@@ -115,6 +126,11 @@ class Writer:
     def depth(self) -> int:
         """How many items wait."""
         return sum(len(waiting.entries) for waiting in self._waiting)
+
+    @property
+    def in_a_rush(self) -> bool:
+        """Whether many have been waiting at once just now."""
+        return perf_counter() - self._rushed_at < RUSH_LASTS_S
 
     def submit(self, waiting: Waiting, item: Any) -> "asyncio.Future[Any]":
         """Queue an item; the future is done when its batch is on disk.
@@ -159,8 +175,16 @@ class Writer:
                 self.between_batches()
 
     def _take(self) -> _Taken:
-        taken = [(waiting, waiting.take()) for waiting in self._waiting]
-        return [(waiting, entries) for waiting, entries in taken if entries]
+        taken: _Taken = []
+        before = 0
+        for waiting in self._waiting:
+            entries = waiting.take(rush=before >= RUSH)
+            before += len(entries)
+            if entries:
+                taken.append((waiting, entries))
+            if before >= RUSH and waiting is self._waiting[0]:
+                self._rushed_at = perf_counter()
+        return taken
 
     def _sleep(self) -> None:
         self._asleep = True
