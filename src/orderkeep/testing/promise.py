@@ -137,12 +137,22 @@ def _history(world: "World", order: Order) -> None:
     assert rebuild(history) == order, f"S5 {order.no} rebuilds differently"
     assert history[-1].stage is order.stage, f"S5 {order.no}: status is not the last event's"
     assert all(one.cause.actor.id and one.cause.trace_id for one in history), "S13 nobody's event"
+    _no_confusion(world, order)
     row = _row(world, order)
     wanted = board_row(order, world.policy, row.changed_at)
     assert row == wanted, f"S5 the board shows {order.no} differently: {row} {wanted}"
     delivery = world.delivery(order)
     if order.work_order and delivery:
         assert delivery.state is order.work_order.delivered, (order.no, delivery.state)
+
+
+def _no_confusion(world: "World", order: Order) -> None:
+    """On our own floor words come once and in order: only one to a cancelled order cannot be."""
+    if world.sim_mes is not None:
+        return
+    for one in world.book.events[order_n(order.no) or 0]:
+        if isinstance(one.event, e.WordDiverged):
+            assert one.stage is Stage.CANCELLED, f"{order.no} heard {one.event.said}"
 
 
 _ROW = f"SELECT {', '.join(COLUMNS)} FROM orders WHERE n = ?"  # noqa: S608  # Our own names.

@@ -154,6 +154,9 @@ class World:
         )
         if self.aim == "bridge.after_look":
             faults.append(self.chance.choice(("lost", "done_then_lost", "slow_then_lost")))
+        elif not self.on_floor and self.chance.random() < 0.1:
+            # Done, and then refused when it is asked for again: the worst a MES with keys can say.
+            faults += ["refuse", "done_then_lost"]
         planned = plan(self.chance, self.aim, self._reachable(), faults)
         if self.aim == "watch.after_tick":
             planned.jump = timedelta(days=4)
