@@ -47,6 +47,10 @@ AFTER_RECALL = failpoint("bridge.after_recall", "recalled at the MES, not writte
 
 DESTINATION = "mes"
 BATCH = 64
+LONGEST_REST = timedelta(minutes=1)
+"""How long nothing is sent to a MES that is away, before one send tries again."""
+LONGEST_PAUSE = timedelta(minutes=15)
+"""How long a repeat of an unknown outcome waits at most, and what a MES may ask us to wait."""
 
 log = structlog.get_logger()
 
@@ -108,6 +112,9 @@ class Bridge:
         self._holder = holder
         self._failure: Exception | None = None
         """Why the last step left something unwritten."""
+        self._away = 0
+        """How often in a row the MES was tried and was away."""
+        self._rests_until: datetime | None = None
 
     # --- from the inbox -------------------------------------------------------------------------
 
@@ -193,7 +200,8 @@ class Bridge:
         now = self._clock.now()
         await self._look_after_own(now)
         rows = await self._store.read(lambda work: work.deliveries.due(DESTINATION, now, BATCH))
-        gate = asyncio.Semaphore(self._settings.concurrency)
+        # One at a time to a MES that was away: the first to find it away spares it all others.
+        gate = asyncio.Semaphore(1 if self._away else self._settings.concurrency)
         await asyncio.gather(*(self._guarded(row, gate) for row in rows))
         if self._failure is not None:
             raise self._failure
@@ -241,6 +249,9 @@ class Bridge:
     # --- sending --------------------------------------------------------------------------------
 
     async def _send(self, row: Delivery) -> None:
+        if rest_ends := self._resting():
+            await self._postpone(row, rest_ends)
+            return
         reach(BEFORE_INTENT)
         order, taken = await self._intend(row)
         if order is None or taken is None:
@@ -251,6 +262,7 @@ class Bridge:
         try:
             job = await self._mes.submit(work_order_of(order, taken.reference))
         except MesRejected as no:
+            self._is_there()
             await self._refused(taken, str(no))
         except MesUnavailable as away:
             await self._unsent(taken, away)
@@ -261,6 +273,7 @@ class Bridge:
             await self._unknown(taken, type(surprise).__name__)
         else:
             reach(AFTER_SEND)
+            self._is_there()
             await self._confirmed(taken, job)
         reach(AFTER_OUTCOME)
 
@@ -305,8 +318,7 @@ class Bridge:
 
     async def _unsent(self, taken: Delivery, away: MesUnavailable) -> None:
         """Surely not done: back to pending, and the attempt does not count."""
-        pause = away.retry_after or self._settings.pause
-        next_at = self._clock.now() + pause
+        next_at = self._rest(away.retry_after)
         attempts = taken.attempts - 1
         # After an earlier unknown outcome, a repeat that surely failed proves nothing of the first.
         state = Delivered.UNCERTAIN if taken.last_sent_at else Delivered.PENDING
@@ -318,7 +330,32 @@ class Bridge:
         await self._settle(taken, state, why, next_at=None)
 
     async def _unknown(self, taken: Delivery, why: str) -> None:
-        await self._settle(taken, Delivered.UNCERTAIN, why, next_at=self._clock.now())
+        # A look-up has a time of its own. A repeat waits longer after every try: a MES that answers
+        # each with an error would be asked without a pause, and the order filled with its answers.
+        repeats = self._mes.capabilities.idempotency != "none" and not taken.recall_wanted
+        pause = self._longer(taken.attempts, LONGEST_PAUSE) if repeats else timedelta(0)
+        await self._settle(taken, Delivered.UNCERTAIN, why, next_at=self._clock.now() + pause)
+
+    def _rest(self, asked: timedelta | None) -> datetime:
+        """The MES is away: until when nothing is sent to it. All who find it away share a rest."""
+        if rest_ends := self._resting():
+            return rest_ends
+        self._away += 1
+        pause = min(asked, LONGEST_PAUSE) if asked else self._longer(self._away, LONGEST_REST)
+        self._rests_until = self._clock.now() + pause
+        return self._rests_until
+
+    def _resting(self) -> datetime | None:
+        """When the present rest ends; a rest longer than any is a clock that was set back."""
+        now, until = self._clock.now(), self._rests_until
+        return until if until and now < until <= now + LONGEST_PAUSE else None
+
+    def _is_there(self) -> None:
+        self._away, self._rests_until = 0, None
+
+    def _longer(self, tries: int, longest: timedelta) -> timedelta:
+        """A pause that doubles with every try."""
+        return min(self._settings.pause * (1 << max(0, min(tries - 1, 16))), longest)
 
     async def _confirmed(self, row: Delivery, job: MesJob) -> None:
         now = self._clock.now()

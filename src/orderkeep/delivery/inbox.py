@@ -51,14 +51,17 @@ class InboxWorker(Generic[WorkT]):
         self._clock = clock
 
     async def step(self) -> int:
-        """Handle one batch; returns how many rows were due, 0 when there was nothing."""
+        """Handle one batch; returns how many rows have moved, 0 when there is cause to rest."""
         now = self._clock.now()
         rows = await self._store.read(lambda work: work.inbox.due(self.consumer, now, BATCH))
         # Units that wait together share one commit.
-        await asyncio.gather(*(self._one(row) for row in rows))
-        return len(rows)
+        fates = await asyncio.gather(*(self._one(row) for row in rows))
+        if late := len(rows) - sum(fates):
+            log.warning("inbox.store_busy", consumer=self.consumer, rows=late)
+        return sum(fates)
 
-    async def _one(self, row: Received) -> None:
+    async def _one(self, row: Received) -> bool:
+        """Handle one row; False when the store did not take it, so that at once is too soon."""
         reach(BEFORE_HANDLE)
         now = self._clock.now()
 
@@ -69,14 +72,14 @@ class InboxWorker(Generic[WorkT]):
         try:
             await self._store.write(handle)
         except Conflict:
-            return  # Someone was faster: the row stays due and is decided again at once.
-        except (Unavailable, Uncertain) as later:
-            log.warning("inbox.store_busy", consumer=self.consumer, reason=type(later).__name__)
-            return
+            return True  # Someone was faster: the row stays due and is decided again at once.
+        except (Unavailable, Uncertain):
+            return False
         except Exception as failure:  # noqa: BLE001  # Top of the loop: kept with its reason.
             await self._failed(row, failure)
-            return
+            return True
         reach(AFTER_HANDLE)
+        return True
 
     async def _failed(self, row: Received, failure: Exception) -> None:
         now = self._clock.now()

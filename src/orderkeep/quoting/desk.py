@@ -15,6 +15,7 @@ import structlog
 from orderkeep.delivery.ports import InboxStore, Received
 from orderkeep.files.ports import FileKeeper, FileNotFound
 from orderkeep.kernel.clock import Clock
+from orderkeep.kernel.errors import Conflict, Unavailable, Uncertain
 from orderkeep.kernel.failpoints import failpoint, reach
 from orderkeep.kernel.ids import OrderNo
 from orderkeep.kernel.money import Money
@@ -149,8 +150,18 @@ class PriceDesk:
         jobs = await self._store.write(lambda work: self._take(work, now))
         if jobs:
             reach(AFTER_TAKE)
-        await asyncio.gather(*(self._answer(job) for job in jobs))
+        await asyncio.gather(*(self._guarded(job) for job in jobs))
         return len(jobs)
+
+    async def _guarded(self, job: PriceJob) -> None:
+        """A question that we fail at must not come back for ever: in the end a seller is asked."""
+        try:
+            await self._answer(job)
+        except (Conflict, Unavailable, Uncertain):
+            raise  # The store's trouble, not the question's: its lease ends by itself.
+        except Exception as failure:  # Top of the desk: kept with its reason.
+            log.exception("price.failed", order_id=job.order_no, attempt=job.attempts)
+            await self._unanswered(job, type(failure).__name__)
 
     def _take(self, work: QuotingWork, now: datetime) -> Sequence[PriceJob]:
         jobs = work.price_jobs.take(now, now + LEASE, BATCH)
