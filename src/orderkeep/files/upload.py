@@ -1,10 +1,11 @@
 """Taking in a model file: bytes to disk first, then the row that names them."""
 
-import asyncio
 import base64
 import binascii
 import re
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from orderkeep.files.names import safe_name
@@ -23,6 +24,8 @@ from orderkeep.kernel.store import Store
 
 MAX_FILE_BYTES = 600 * 1024 * 1024
 MAX_UPLOADS = 64
+MAX_UPLOADS_EACH = 16
+"""Of one partner: a slow one must not keep the door shut for the others."""
 STORED = "stored"
 _HEX = re.compile(r"[0-9a-f]{64}")
 _CONTENT_DIGEST = re.compile(r"(?:^|,)\s*sha-256=:([A-Za-z0-9+/=]+):\s*(?:,|$)")
@@ -56,12 +59,15 @@ class Files:
         *,
         max_bytes: int = MAX_FILE_BYTES,
         max_uploads: int = MAX_UPLOADS,
+        max_uploads_each: int = MAX_UPLOADS_EACH,
     ) -> None:
         self._store = store
         self._keeper = keeper
         self._clock = clock
         self._ids = ids
-        self._places = asyncio.Semaphore(max_uploads)
+        self._places = max_uploads
+        self._places_each = max_uploads_each
+        self._taking: Counter[PartnerId | None] = Counter()
         self.max_bytes = max_bytes
 
     async def take(
@@ -77,14 +83,24 @@ class Files:
             FileTooLarge, DigestMismatch, Invalid: refused; nothing is kept.
             TooManyUploads, FilesUnavailable, StoreBusy: nothing is kept; try again later.
         """
-        if self._places.locked():
-            raise TooManyUploads("Too many files are being taken in; try again soon.")
-        async with self._places:
+        with self._place(uploader.partner_id):
             incoming = await self._keeper.receive()
             try:
                 return await self._take(incoming, uploader, name, chunks, announced_sha256)
             finally:
                 await incoming.discard()
+
+    @contextmanager
+    def _place(self, partner_id: PartnerId | None) -> Iterator[None]:
+        all_taken = self._taking.total() >= self._places
+        if all_taken or self._taking[partner_id] >= self._places_each:
+            raise TooManyUploads("Too many files are being taken in; try again soon.")
+        self._taking[partner_id] += 1
+        try:
+            yield
+        finally:
+            self._taking[partner_id] -= 1
+            self._taking += Counter()  # forgets who has none under way
 
     async def find(self, partner_id: PartnerId | None, file_id: FileId) -> StoredFile:
         """One of the partner's files.
