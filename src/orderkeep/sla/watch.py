@@ -8,6 +8,7 @@ from typing import Protocol
 import structlog
 
 from orderkeep.kernel.clock import Clock
+from orderkeep.kernel.errors import Conflict, Unavailable, Uncertain
 from orderkeep.kernel.failpoints import failpoint, reach
 from orderkeep.kernel.ids import OrderNo
 from orderkeep.kernel.store import Store
@@ -47,16 +48,23 @@ class Watch:
         self._clock = clock
 
     async def step(self) -> int:
-        """Evaluate one batch of due orders; returns how many there were."""
+        """Evaluate one batch of due orders; returns how many have moved."""
         now = self._clock.now()
         due = await self._store.read(lambda work: work.timers.due(now, BATCH))
-        await asyncio.gather(*(self._tick(no) for no in due))
-        return len(due)
+        return sum(await asyncio.gather(*(self._tick(no) for no in due)))
 
-    async def _tick(self, no: OrderNo) -> None:
+    async def _tick(self, no: OrderNo) -> bool:
+        """Evaluate one order; False when at once is too soon to look again."""
         cause = Cause(Actor(ActorKind.WATCH, "watch"), "Tick", "watch", "")
-        handled = await self._master.handle(no, Tick(), cause)
+        try:
+            handled = await self._master.handle(no, Tick(), cause)
+        except (Conflict, Unavailable, Uncertain):
+            raise
+        except Exception:  # One order that we fail at must not stop the clock of all others.
+            log.exception("timer.failed", order_id=no)
+            return False
         reach(AFTER_TICK)
         if not handled.recorded:
             # A timer without an effect would come back for ever: that is a defect of ours.
             log.error("timer.without_effect", order_id=no)
+        return bool(handled.recorded)
