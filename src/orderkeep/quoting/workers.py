@@ -35,6 +35,8 @@ from orderkeep.quoting.measurement import Finding, Manual, Outcome
 from orderkeep.quoting.ports import EngineUnavailable, ModelFile
 
 ATTEMPTS: Final = 2
+GRACE: Final = timedelta(seconds=10)
+"""How long after a job's deadline the warm process may be silent before it is taken for dead."""
 STARTS: Final = 3
 START_DEADLINE: Final = timedelta(seconds=120)
 """Compiling every kernel for the first time on a slow machine; from the cache it is half one."""
@@ -143,7 +145,12 @@ class _Warm:
         self._waiting[job] = answer
         try:
             self._send(Ask(job, unit, deadline.total_seconds()), fd)
-            return await answer
+            # It ends late jobs itself, unless it is stopped: then nobody else would.
+            async with asyncio.timeout((deadline + GRACE).total_seconds()):
+                return await answer
+        except TimeoutError:
+            self.stop()
+            return Died(job, "killed")
         except asyncio.CancelledError:
             self._send(Cancel(job))
             raise
