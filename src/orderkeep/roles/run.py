@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import resource
 import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -23,6 +24,8 @@ ROLES = frozenset({"door", "office", "relay", "bridge", "courier", "quoter", "wa
 DRAIN = timedelta(seconds=25)
 """For what is under way at SIGTERM; the rest of the 30 s is for closing."""
 
+OPEN_FILES = 65_536
+
 Ready: TypeAlias = Callable[[dict[str, int]], None]
 
 log = structlog.get_logger()
@@ -37,6 +40,7 @@ async def run(settings: Settings, roles: frozenset[str], ready: Ready) -> None:
         OSError: a port is taken.
     """
     _arm_failpoints(settings)
+    _allow_many_files()
     stop = asyncio.Event()
     _on_signals(stop)
     async with AsyncExitStack() as stack:
@@ -64,14 +68,21 @@ async def _until_stopped(
 ) -> None:
     loops = start(parts, roles, stop)
     loops.add(asyncio.create_task(_end_streams(served, stop), name="http.streams"))
+    # Beside the servers: a slow client and a slow worker must not use up their time in turn.
+    drained = asyncio.create_task(_stop_workers(parts, loops, stop), name="workers.drain")
     try:
         await serve(served, stop, drain=DRAIN, started=ready)
         await stop.wait()
     finally:
         stop.set()
-        for topic in topics(parts):
-            parts.bells.ring(topic)
-        await _drain(loops)
+        await drained
+
+
+async def _stop_workers(parts: Parts, loops: set[asyncio.Task[None]], stop: asyncio.Event) -> None:
+    await stop.wait()
+    for topic in topics(parts):
+        parts.bells.ring(topic)
+    await _drain(loops)
 
 
 async def _drain(loops: set[asyncio.Task[None]]) -> None:
@@ -112,6 +123,14 @@ def _arm_failpoints(settings: Settings) -> None:
         name = "ORDERKEEP_FAILPOINT"
         raise Invalid([Fault(name, "wrong", "Failpoints are obeyed in test mode only.")])
     failpoints.arm(settings.failpoint)
+
+
+def _allow_many_files() -> None:
+    """Every connection needs a descriptor, and so do the files: the usual 1,024 are soon gone."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _on_signals(stop: asyncio.Event) -> None:
