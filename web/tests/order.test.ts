@@ -101,7 +101,7 @@ describe("a seller", () => {
     await userEvent.type(screen.getByLabelText("Причина"), "Сложная закрепка")
     const confirm = within(screen.getByRole("dialog")).getByRole("button", { name: "Назвать цену" })
     await userEvent.click(confirm)
-    expect(await screen.findByText("Число, например 12500.00")).toBeInTheDocument()
+    expect(await screen.findByText("Число, например 12 500,00")).toBeInTheDocument()
 
     await userEvent.clear(screen.getByLabelText("Цена за весь заказ"))
     await userEvent.type(screen.getByLabelText("Цена за весь заказ"), "12500,50")
@@ -129,8 +129,8 @@ describe("a seller", () => {
             type: "/problems/invalid",
             detail: "x",
             errors: [
-              { pointer: "/customer/email", code: "format", message: "не похоже на адрес" },
-              { pointer: "/items/0/quantity", code: "range", message: "слишком много" },
+              { pointer: "/customer/email", code: "format", message: "must look like name@example.com" },
+              { pointer: "/items/0/quantity", code: "too-large", message: "must be at most 10000" },
             ],
           }),
       },
@@ -146,8 +146,8 @@ describe("a seller", () => {
     await userEvent.selectOptions(screen.getByLabelText("Изделие"), "CHAIN")
     await userEvent.click(screen.getByRole("button", { name: "Отправить заказ" }))
 
-    expect(await screen.findByText("не похоже на адрес")).toBeInTheDocument()
-    expect(screen.getByText("слишком много")).toBeInTheDocument()
+    expect(await screen.findByText("Нужен адрес вида name@example.com")).toBeInTheDocument()
+    expect(screen.getByText("От 1 до 10 000")).toBeInTheDocument()
     expect(screen.getByLabelText("Сколько")).toHaveAttribute("aria-invalid", "true")
   })
 })

@@ -6,6 +6,7 @@ import { useI18n } from "vue-i18n"
 import { asProblem, type Problem } from "@/api/http"
 import { orders } from "@/api/office"
 import type { ActionAnswer, Claim, OrderPosition } from "@/api/types"
+import { useSaying } from "@/shared/saying"
 
 export interface Target {
   order_no: string
@@ -243,7 +244,8 @@ export const underway = shallowRef<ReadonlySet<string>>(new Set())
 const UNDO_MS = 10_000
 
 export function useActing() {
-  const { t, te } = useI18n()
+  const { t } = useI18n()
+  const saying = useSaying()
   const toasts = useToast()
 
   /** Asks what has to be asked, does it, tells the outcome; null when it was not done. */
@@ -296,9 +298,8 @@ export function useActing() {
   }
 
   function refuse(problem: Problem): void {
-    const key = te(`refused.${problem.slug}`) ? `refused.${problem.slug}` : "refused.other"
     toasts.add({
-      title: t(key, { detail: problem.message }),
+      title: saying.problem(problem),
       color: "error",
       icon: "i-lucide-circle-alert",
       duration: 8_000,

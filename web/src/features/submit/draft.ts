@@ -54,7 +54,12 @@ const aLine = (kind: Line["kind"]): Line => ({
   problem: null,
 })
 
-export function useDraft(login: string) {
+const EMAIL = /^[^@\s]+@[^@\s.]+(\.[^@\s.]+)+$/
+
+/** The end of that day where the person sits: the office counts in UTC. */
+const endOf = (day: string) => new Date(`${day}T23:59:59`).toISOString()
+
+export function useDraft(login: string, say: (fault: ProblemFault) => string) {
   const store = `orderkeep.draft.${login}`
   const draft = reactive<Draft>(empty())
   const faults = reactive<Record<string, string>>({})
@@ -128,17 +133,21 @@ export function useDraft(login: string) {
     clear(faults)
   }
 
-  /** Marks what is plainly missing; the server finds the rest. */
-  function check(required: string, chooseFile: string): boolean {
+  /** Marks all that can be told here at once; the server finds the rest. */
+  function check(): boolean {
     clear(faults)
-    if (!draft.lines.length) faults["/items"] = required
+    const mark = (pointer: string, code: string) => (faults[pointer] = say({ pointer, code, message: code }))
+    if (!draft.lines.length) mark("/items", "required")
     draft.lines.forEach((line, index) => {
-      if (line.kind === "file" && !line.fileId) faults[`/items/${index}/file_id`] = chooseFile
-      if (line.kind === "file" && !line.material) faults[`/items/${index}/material`] = required
-      if (line.kind === "sku" && !line.sku) faults[`/items/${index}/sku`] = required
-      if (!(line.quantity >= 1)) faults[`/items/${index}/quantity`] = required
+      const at = `/items/${index}`
+      if (line.kind === "file" && !line.fileId) mark(`${at}/file_id`, "unknown-file")
+      if (line.kind === "file" && !line.material) mark(`${at}/material`, "required")
+      if (line.kind === "sku" && !line.sku) mark(`${at}/sku`, "required")
+      if (!(line.quantity >= 1)) mark(`${at}/quantity`, "too-small")
     })
-    if (!draft.name.trim()) faults["/customer/name"] = required
+    if (!draft.name.trim()) mark("/customer/name", "required")
+    if (draft.email.trim() && !EMAIL.test(draft.email.trim())) mark("/customer/email", "format")
+    if (draft.promiseBy && Date.parse(endOf(draft.promiseBy)) <= Date.now()) mark("/promise_by", "past")
     return Object.keys(faults).length === 0
   }
 
@@ -161,7 +170,7 @@ function submissionOf(draft: Draft): Submission {
     customer: { name: name.trim(), ...given("email", email), ...given("phone", phone) },
     ...given("client_ref", draft.clientRef),
     ...given("delivery_address", draft.address),
-    ...given("promise_by", draft.promiseBy),
+    ...given("promise_by", draft.promiseBy && endOf(draft.promiseBy)),
     ...given("note", draft.note),
   }
 }
