@@ -129,10 +129,17 @@ function answer(asked: Asked): Answer {
     }
   if (path === "/balance")
     return {
-      as_of: new Date().toISOString(),
+      at: new Date().toISOString(),
       accepted: 1204,
-      classes: { cancelled: 31, at_mes: 1020, uncertain: 2, quarantined: 1, held: 12, in_flight: 138 },
-      differences: ["OK-000427"],
+      cancelled: 31,
+      at_mes: 1020,
+      uncertain: 2,
+      quarantined: 1,
+      waiting: 12,
+      in_flight: 138,
+      received_not_yet: 0,
+      drafts: 3,
+      differences: [{ order_no: "OK-000427", what: "it is at the MES twice" }],
     }
   if (path === "/approvals")
     return {

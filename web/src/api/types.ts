@@ -395,9 +395,17 @@ export interface Partner {
   keys?: PartnerKey[]
 }
 
+/** Where every accepted order is: the six classes are disjoint and add up to `accepted`. */
 export interface Balance {
-  as_of: Instant
+  at: Instant
   accepted: number
-  classes: Record<string, number>
-  differences: string[]
+  cancelled: number
+  at_mes: number
+  uncertain: number
+  quarantined: number
+  waiting: number
+  in_flight: number
+  received_not_yet: number
+  drafts: number
+  differences: { order_no: string | null; what: string }[]
 }
