@@ -73,6 +73,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._linger_bytes = 0
         self._unread = 0
         self._unread_since = 0.0
+        self._keep_alive = False
         super().connection_made(_Door(transport, self._close))  # type: ignore[arg-type]
         if len(self.connections) > self.limits.connections:
             transport.abort()
@@ -135,6 +136,9 @@ class EdgeProtocol(HttpToolsProtocol):
         self._body_bytes = 0
         self._since = self.loop.time()
         super().on_headers_complete()
+        # An answer before the whole body ends the connection, and has to say so: a client that
+        # took it for open would lose its next request on it.
+        self._keep_alive, self.cycle.keep_alive = self.cycle.keep_alive, False
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
@@ -142,7 +146,13 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._in_head = True
+        if not self.cycle.response_started:
+            self.cycle.keep_alive = self._keep_alive
         super().on_message_complete()
+
+    def shutdown(self) -> None:
+        self._keep_alive = False
+        super().shutdown()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
