@@ -8,6 +8,7 @@ from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, FromQuery
 
+from orderkeep.access.keys import OFFICE
 from orderkeep.access.ports import Session
 from orderkeep.access.rights import ACTION_RIGHTS, NotAllowed, may_act, require
 from orderkeep.board.actions import FLOOR_ACTIONS, order_actions
@@ -183,7 +184,7 @@ async def _do(  # An action and everything it may need.
         return await _replace_piece(office, order, cause)
     kind = KINDS[action]
     command = (
-        await _replacement(office, body)
+        await _replacement(office, order, body)
         if kind.command is None
         else kind.command(body, office.settings.currency)
     )
@@ -200,10 +201,11 @@ async def _replace_piece(office: Office, order: Order, cause: Cause) -> int:
     return handled.order.version
 
 
-async def _replacement(office: Office, body: Any) -> ReplaceFile:
+async def _replacement(office: Office, order: Order, body: Any) -> ReplaceFile:
     file_id = FileId(body.file_id)
     file = (await office.store.read(lambda work: work.files.find([file_id]))).get(file_id)
-    if file is None:
+    # Theirs or ours: a slip of the pen must not show one partner's file to another.
+    if file is None or file.partner_id not in {order.partner_id, OFFICE}:
         raise FileNotFound("There is no such file.")
     return ReplaceFile(body.position, file.id, file.sha256, file.name)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import structlog
 from litestar.types import Receive, Send
 
 from orderkeep.access.rights import Role
@@ -38,6 +39,8 @@ HEARTBEAT_S = 15.0
 COUNTS_S = 5.0
 COUNTS_AT_LEAST_S = 30.0
 REFETCH_S = 10.0
+log = structlog.get_logger()
+
 Watcher = Callable[[Sequence[BoardRow]], None]
 _HEARTBEAT = b": still here\n\n"
 _NOT_ON_THE_BOARD = frozenset({Stage.INITIATED, Stage.FILE_UPLOADED, Stage.SUBMITTED})
@@ -117,6 +120,15 @@ class Stream:
 
     async def run(self, source: Source) -> None:
         """Send batches until ``close``; the owner's task."""
+        while not self._closing:
+            try:
+                await self._run(source)
+            except Exception:  # Top of the loop: a disk that fails once must not end it for ever.
+                log.exception("stream.failed")
+                self._missed = True
+                await asyncio.sleep(FLOODED_S)
+
+    async def _run(self, source: Source) -> None:
         loop = asyncio.get_running_loop()
         counted = refetched = beaten = loop.time()
         dirty = False
