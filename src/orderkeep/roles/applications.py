@@ -26,7 +26,8 @@ def door_app(parts: Parts) -> Any:
 
     async def ready() -> bool:
         health = parts.store.health()
-        return bool(health["journal_mode"] == "wal" and health["synchronous"] == FULL)
+        safe = health["journal_mode"] == "wal" and health["synchronous"] == FULL
+        return bool(safe and health["in_place"])
 
     return build_door(
         store=parts.store,

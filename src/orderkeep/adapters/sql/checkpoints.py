@@ -4,7 +4,10 @@ import sqlite3
 import threading
 from pathlib import Path
 
+import structlog
+
 from orderkeep.adapters.sql.connections import Link, open_link
+from orderkeep.adapters.sql.place import Place
 
 EVERY_S = 0.25
 LONG_LOG_BYTES = 16 * 1024 * 1024
@@ -12,6 +15,8 @@ LONG_LOG_BYTES = 16 * 1024 * 1024
 
 SHRINK_WAL_BYTES = 256 * 1024 * 1024
 """A log file of this size is given back to the disk when nothing is being written."""
+
+log = structlog.get_logger()
 
 _TRUNCATE_PATIENCE_MS = 50
 _PAGE_BYTES = 4096
@@ -29,7 +34,10 @@ class Checkpoints:
         self._wal = Path(f"{path}-wal")
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="store-checkpoints", daemon=True)
+        self._place = Place(path)
         self.nearly_done = False
+        self.in_place = True
+        """Whether the database is still where it was opened; looked at a few times a second."""
 
     def start(self) -> None:
         self._thread.start()
@@ -50,8 +58,15 @@ class Checkpoints:
         link = open_link(self._path)
         link.raw.execute(f"PRAGMA busy_timeout={_TRUNCATE_PATIENCE_MS}")
         while not self._stop.wait(EVERY_S):
+            self._look()
             self._tick(link)
         link.close()
+
+    def _look(self) -> None:
+        in_place = self._place.holds()
+        if in_place is not self.in_place:
+            log.error("store.file_back" if in_place else "store.file_gone", path=str(self._path))
+        self.in_place = in_place
 
     def _tick(self, link: Link) -> None:
         try:
@@ -59,7 +74,7 @@ class Checkpoints:
                 self.nearly_done = True
             if self.wal_bytes() > SHRINK_WAL_BYTES:
                 checkpoint(link.raw, "TRUNCATE")
-        except sqlite3.OperationalError:
+        except sqlite3.Error:
             return  # a reader or the disk is in the way; a second later is as good
 
 

@@ -46,6 +46,7 @@ class SqliteStore:
         self._checkpoints = Checkpoints(path)
         self._writer = Writer(open_link(path), lambda: open_link(path), self._told)
         self._writer.between_batches = self._keep_log_short
+        self._writer.is_in_place = lambda: self._checkpoints.in_place
         self._lanes: dict[int, Waiting] = {}
         # Lanes opened first go first: accepting before claiming before everything else.
         self._accepting = AcceptBatch()
@@ -131,6 +132,7 @@ class SqliteStore:
         """Facts for the readiness page."""
         return {
             **facts(self._reader.raw),
+            "in_place": int(self._checkpoints.in_place),
             "wal_bytes": self._checkpoints.wal_bytes(),
             "queue_depth": self._writer.depth,
             "batches": self._writer.batches,

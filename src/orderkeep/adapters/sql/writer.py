@@ -108,6 +108,7 @@ class Writer:
         self._closing = False
         self._thread = threading.Thread(target=self._serve, name="store-writer", daemon=True)
         self.between_batches: Callable[[], None] | None = None
+        self.is_in_place: Callable[[], bool] = lambda: True
         self._broken = False
         self.batches = 0
         self.last_commit_ms = 0.0
@@ -140,6 +141,8 @@ class Writer:
         """
         if self._closing:
             raise StoreBusy("The store is closing", retry_after=RETRY_AFTER)
+        if not self.is_in_place():
+            raise StoreBusy("The database file is not where it was", retry_after=RETRY_AFTER)
         if len(waiting.entries) >= QUEUE_BOUND:
             raise StoreBusy("Too much waits for the disk", retry_after=RETRY_AFTER)
         self._loop = asyncio.get_running_loop()
@@ -209,7 +212,7 @@ class Writer:
     def _recover(self, error: Exception) -> None:
         """Come back to a connection without a transaction."""
         with suppress(sqlite3.Error, OrderkeepError):  # the next batch meets the same disk
-            if self._broken or _spoils_the_connection(error):
+            if self.is_in_place() and (self._broken or _spoils_the_connection(error)):
                 self._broken = True
                 self.link.close()
                 self.link = self._replacement()

@@ -10,7 +10,6 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from orderkeep.http.office.gate import PUBLIC
 from orderkeep.http.office.parts import Office, OfficeDep
-from orderkeep.kernel.errors import OrderkeepError
 
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -34,12 +33,15 @@ def healthz() -> dict[str, str]:
 async def readyz(office: OfficeDep) -> Response[dict[str, Any]]:
     try:
         version = await office.store.read(lambda work: work.board.version())
-    except (OrderkeepError, OSError) as error:
+        store = dict(office.store.health())
+    except Exception as error:  # noqa: BLE001  # whatever it is, we cannot read: not ready
         return Response({"status": "failed", "why": type(error).__name__}, status_code=503)
+    if not store.get("in_place", True):
+        return Response({"status": "failed", "why": "DatabaseGone"}, status_code=503)
     facts = {
         "status": "ready",
         "time": office.clock.now(),
-        "store": dict(office.store.health()),
+        "store": store,
         "last_event": version,
         "mes": office.settings.mes,
         "streams": office.stream.clients,
