@@ -6,6 +6,7 @@ import pytest
 
 from orderkeep.intake.ports import ClientRefTaken
 from orderkeep.kernel.errors import StoreBusy
+from orderkeep.kernel.ids import WorkOrderRef
 from orderkeep.orders import commands as c
 from orderkeep.orders.events import Actor, ActorKind, Cause
 from orderkeep.orders.order import Delivered
@@ -76,3 +77,21 @@ async def test_claiming_what_the_head_gave_me_changes_nothing() -> None:
     await town.process.claims.claim(no, "op-2", now, now + timedelta(hours=4), mine)
 
     assert town.see(no).version == version
+
+
+async def test_a_work_order_taken_back_may_still_say_that_it_had_come() -> None:
+    # Seed 9337: recalled before its first word was heard, its "accepted" called a person.
+    town = Town()
+    no = await town.order()
+    cause = Cause(HEAD, "test", "office", "")
+    tell = town.process.master.handle
+    for state in (Delivered.SENDING, Delivered.CONFIRMED):
+        await tell(no, c.RecordDelivery("mes", WorkOrderRef(no), state), cause)
+    await tell(no, c.RecordMesWord("mes", WorkOrderRef(no), "started"), cause)
+    await tell(no, c.RecordMesWord("mes", WorkOrderRef(no), "completed"), cause)
+    await tell(no, c.OrderRework("scratched", "scrapped"), cause)
+
+    await tell(no, c.RecordMesWord("floor", WorkOrderRef(no), "accepted"), cause)
+    assert town.see(no).diverged is None
+    await tell(no, c.RecordMesWord("mes", WorkOrderRef(no), "accepted"), cause)
+    assert town.see(no).diverged is not None  # Of a foreign MES it is news: it might be made twice.

@@ -66,6 +66,8 @@ def _of_another_work_order(order: Order, said: RecordMesWord) -> list[e.OrderEve
     # The old work order may still say that it is gone; anything else of it cannot be.
     if said.reference in earlier and said.word in _GONE:
         return []
+    if said.reference in earlier and said.system == "floor" and said.word == "accepted":
+        return []  # Our own floor speaks in order: it said so before it gave the work order back.
     return _diverged(order, said)
 
 
