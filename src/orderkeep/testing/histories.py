@@ -46,6 +46,7 @@ def run(seeds: Iterable[int]) -> Report:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     report, store = Report(), SimStore()
     gc.freeze()  # What is loaded by now stays: no need to look at it again and again.
+    gc.set_threshold(50_000, 20, 50)
     with tempfile.TemporaryDirectory(prefix="orderkeep-histories-") as folder:
         for seed in seeds:
             world = World(seed, store, Path(folder) / str(seed))

@@ -16,7 +16,15 @@ from orderkeep.kernel.ids import FileId, OrderNo, PartnerId
 from orderkeep.kernel.money import Money
 from orderkeep.orders import commands as c
 from orderkeep.orders.events import Actor, ActorKind, Cause
-from orderkeep.orders.order import MAKING, Delivered, Order, PriceState, Stage, return_is_open
+from orderkeep.orders.order import (
+    ARRIVED,
+    MAKING,
+    Delivered,
+    Order,
+    PriceState,
+    Stage,
+    return_is_open,
+)
 from orderkeep.testing.mes import LAG
 from orderkeep.testing.process import BOOK, MATERIAL, SKUS, hash_of
 
@@ -153,7 +161,8 @@ class People:
 
     async def cancel(self) -> None:
         """Somebody changes their mind."""
-        order = self._any()
+        recalling = self._world.aim == "bridge.after_recall"
+        order = self._any(lambda one: not recalling or _is_there(one))
         if order and self._chance.random() < self._world.cancelling:
             await self.tell(order, c.CancelOrder("changed my mind"))
 
@@ -212,6 +221,8 @@ class People:
 
     async def work(self) -> None:
         """Somebody works: on our own floor, or at the foreign MES."""
+        if self._world.aim == "bridge.after_recall" and self._world.faults.open:
+            return  # What is begun is not given back.
         order = self._any(lambda one: one.work_order is not None)
         if order is None or order.work_order is None:
             return
@@ -262,7 +273,11 @@ class People:
             await self._see_to_price(order)
         elif return_is_open(order):
             await self.tell(order, c.ResolveReturn("refund"))
-        if order.work_order and order.work_order.delivered in STUCK | {Delivered.RECALLED}:
+        delivered = order.work_order.delivered if order.work_order else None
+        if delivered is Delivered.RECALLED and order.stage in MAKING:
+            # Scrapped once too often to be made again.
+            await self.tell(order, c.CancelOrder("cannot be made"))
+        elif delivered in STUCK | {Delivered.RECALLED}:
             await self._decide(order)
 
     async def _see_to_price(self, order: Order) -> None:
@@ -317,6 +332,10 @@ class People:
     @staticmethod
     def _price(times: int) -> Money:
         return Money(BOOK.min_order * times, BOOK.currency)
+
+
+def _is_there(order: Order) -> bool:
+    return order.work_order is not None and order.work_order.delivered in ARRIVED
 
 
 async def _in_chunks(content: bytes) -> AsyncIterator[bytes]:

@@ -19,7 +19,8 @@ def replay(seed: int) -> World:
     with tempfile.TemporaryDirectory(prefix="orderkeep-replay-") as folder:
         world = World(seed, SimStore(), Path(folder), log=say)
         say(f"seed {seed}: aims at {world.aim}; {'floor' if world.on_floor else 'foreign MES'}")
-        say(f"planned: {world.faults}")
+        planned = world.faults
+        say(f"planned: {planned.crashes} {planned.mes} {planned.jump} {planned.odds}")
         try:
             world.run()
         finally:

@@ -31,7 +31,7 @@ from orderkeep.testing.process import Ground, Process, SimClock, SimIds, start
 from orderkeep.testing.store import SimStore
 
 ORDERS = 5
-STEPS = 45
+STEPS = 40
 DRIVES = 8
 SETTLING_ROUNDS = 400
 """More than any history has needed by far; one that does not come to rest is a defect."""
@@ -41,7 +41,7 @@ _WORK = {
     "price": "SELECT 1 FROM price_jobs WHERE state <> 'done' LIMIT 1",
     "send": "SELECT 1 FROM deliveries WHERE next_at IS NOT NULL OR state = 'sending' LIMIT 1",
 }
-_SELDOM = ("bridge.after_look", "bridge.after_recall", "watch.")
+_SELDOM = ("bridge.after_look", "bridge.after_recall", "watch.after_tick")
 _ARRIVED = frozenset({Delivered.CONFIRMED, Delivered.RECEIVED, Delivered.APPLIED})
 
 
@@ -158,6 +158,8 @@ class World:
             # Done, and then refused when it is asked for again: the worst a MES with keys can say.
             faults += ["refuse", "done_then_lost"]
         planned = plan(self.chance, self.aim, self._reachable(), faults)
+        if self.aim in _SELDOM:
+            planned.crashes[0] = (self.aim, 1)
         if self.aim == "watch.after_tick":
             planned.jump = timedelta(days=4)
         return planned
@@ -330,6 +332,8 @@ class World:
         """No more faults; everyone does their work until nothing changes."""
         self.log("everything heals")
         self.faults.end()
+        if self.faults.dead:
+            self._restart()
         still, pause = 0, timedelta(seconds=3)
         for _ in range(SETTLING_ROUNDS):
             before = self._fingerprint()
@@ -366,13 +370,17 @@ class World:
 
     def _restless(self) -> list[str]:
         """Orders that still have somewhere to go without anybody's wish."""
-        return [
-            f"{order.no} {order.stage} price {order.price.state}"
-            f" work order {order.work_order and order.work_order.delivered}"
-            f" cancel {order.cancel_request} hold {order.hold} diverged {order.diverged}"
-            for order in self.orders()
-            if not _at_rest(order)
-        ] + promise.left_over(self)
+        return (
+            [
+                f"{order.no} {order.stage} price {order.price.state}"
+                f" work order {order.work_order and order.work_order.delivered}"
+                f" cancel {order.cancel_request} hold {order.hold} diverged {order.diverged}"
+                for order in self.orders()
+                if not _at_rest(order)
+            ]
+            + promise.left_over(self)
+            + [one.ref for one in self.clients if not one.submitted]
+        )
 
     # --- looking --------------------------------------------------------------------------------
 
