@@ -389,9 +389,9 @@ async def test_what_was_put_back_is_due_when_said(store: Store) -> None:
 async def test_a_held_backlog_hides_nobody_behind_it(store: Store) -> None:
     many = [an_envelope(f"a{i}", f"key-{i}") for i in range(1500)]
     await store.write(lambda work: work.outbox.post(many))
-    await store.write(lambda work: work.outbox.lease(NOON, later(60), 1499))
+    await store.write(lambda work: work.outbox.lease(NOON, later(9), 1499))
 
-    [last] = await store.write(lambda work: work.outbox.lease(NOON, later(60), 10))
+    [last] = await store.write(lambda work: work.outbox.lease(NOON, later(9), 10))
 
     assert last.envelope.id == "a1499"
 

@@ -115,6 +115,8 @@ class Bridge:
         self._away = 0
         """How often in a row the MES was tried and was away."""
         self._rests_until: datetime | None = None
+        self._looked_at: datetime | None = None
+        """When the last step was, by a clock that may have been set back since."""
 
     # --- from the inbox -------------------------------------------------------------------------
 
@@ -189,7 +191,12 @@ class Bridge:
     async def recover(self) -> int:
         """At start: whoever was sending is gone, so it may have been done. Returns how many."""
         now = self._clock.now()
-        return await self._store.write(lambda work: work.deliveries.abandon(DESTINATION, now, None))
+
+        def recover(work: BridgeWork) -> int:
+            self._pull_in(work, now)
+            return work.deliveries.abandon(DESTINATION, now, None)
+
+        return await self._store.write(recover)
 
     async def step(self) -> int:
         """Move every due work order once; returns how many there were.
@@ -199,6 +206,7 @@ class Bridge:
         """
         now = self._clock.now()
         await self._look_after_own(now)
+        await self._look_at_clock(now)
         rows = await self._store.read(lambda work: work.deliveries.due(DESTINATION, now, BATCH))
         # One at a time to a MES that was away: the first to find it away spares it all others.
         gate = asyncio.Semaphore(1 if self._away else self._settings.concurrency)
@@ -218,6 +226,18 @@ class Bridge:
             lambda work: work.deliveries.abandon(DESTINATION, now, self._holder)
         )
         self._failure = None
+
+    async def _look_at_clock(self, now: datetime) -> None:
+        """Set back, it would make work orders wait for as long as it was wrong."""
+        last, self._looked_at = self._looked_at, now
+        if last is not None and now < last:
+            await self._store.write(lambda work: self._pull_in(work, now))
+
+    def _pull_in(self, work: BridgeWork, now: datetime) -> int:
+        """Nobody waits longer than any pause of ours lasts."""
+        pauses = (LONGEST_PAUSE, self._settings.poll, self._settings.pause)
+        farthest = now + max(*pauses, self._mes.capabilities.visibility_lag)
+        return work.deliveries.pull_in(DESTINATION, now, farthest)
 
     async def _guarded(self, row: Delivery, gate: asyncio.Semaphore) -> None:
         """A failure of one must not let go of the others: they are on their way to the MES."""

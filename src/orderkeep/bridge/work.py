@@ -48,6 +48,10 @@ class DeliveryStore(Protocol):
         """
         ...
 
+    def pull_in(self, destination: str, now: datetime, farthest: datetime) -> int:
+        """Make due at ``now`` what would be due only after ``farthest``; how many."""
+        ...
+
     def abandon(self, destination: str, now: datetime, holder: str | None) -> int:
         """Make due what is being sent by a holder that is proven to send no more; how many.
 

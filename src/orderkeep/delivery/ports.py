@@ -36,7 +36,8 @@ class OutboxStore(Protocol):
     def lease(self, now: datetime, lease_ends: datetime, limit: int) -> Sequence[Leased]:
         """Hold up to ``limit`` unsent rows, oldest first; only the first of an order key.
 
-        Rows held by a lease that has not ended are left out.
+        Rows held by a lease that has not ended are left out; no lease lasts ten minutes, so one
+        that seems to was taken before the clock was set back.
         """
         ...
 

@@ -84,6 +84,12 @@ class SqlDeliveries:
     def change(self, row: Delivery, **columns: Any) -> Delivery:
         return self._write(row, **columns)
 
+    def pull_in(self, destination: str, now: datetime, farthest: datetime) -> int:
+        too_far = and_(deliveries.c.destination == destination, deliveries.c.next_at > farthest)
+        return self._connection.execute(
+            update(deliveries).where(too_far).values(next_at=now)
+        ).rowcount
+
     def abandon(self, destination: str, now: datetime, holder: str | None) -> int:
         sending = and_(
             deliveries.c.destination == destination, deliveries.c.state == Delivered.SENDING

@@ -8,6 +8,7 @@ import msgspec
 from sqlalchemy import Connection, bindparam, or_, select, update
 
 from orderkeep.adapters.sql.tables import measurements, price_jobs
+from orderkeep.adapters.sql.types import FARTHEST
 from orderkeep.kernel.ids import OrderNo, order_n, order_no
 from orderkeep.quoting.desk import PriceJob
 from orderkeep.quoting.measurement import Outcome
@@ -19,7 +20,11 @@ class _Work(Protocol):
 
 
 _WAITING = price_jobs.c.state.in_(("queued", "running"))
-_FREE = or_(price_jobs.c.leased_until.is_(None), price_jobs.c.leased_until <= bindparam("now"))
+_FREE = or_(
+    price_jobs.c.leased_until.is_(None),
+    price_jobs.c.leased_until <= bindparam("now"),
+    price_jobs.c.leased_until > bindparam("too_far"),
+)
 _due = (
     select(price_jobs.c.row)
     .where(_WAITING, _FREE)
@@ -71,7 +76,7 @@ class SqlPriceJobs:
 
     def take(self, now: datetime, lease_ends: datetime, limit: int) -> Sequence[PriceJob]:
         taken = self._connection.execute(
-            _TAKE, {"now": now, "lease_ends": lease_ends, "most": limit}
+            _TAKE, {"now": now, "too_far": now + FARTHEST, "lease_ends": lease_ends, "most": limit}
         )
         jobs = [
             PriceJob(row, token, order_no(n), version, tries)

@@ -9,6 +9,10 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+FARTHEST = timedelta(minutes=10)
+"""No lease and no pause of delivery or pricing is longer: what lies farther ahead was written
+before the clock was set back, and would stand still for as long as it was wrong."""
+_FARTHEST = FARTHEST // MICROSECOND
 
 
 def to_micros(instant: datetime) -> int:
@@ -19,6 +23,11 @@ def to_micros(instant: datetime) -> int:
 def from_micros(micros: int) -> datetime:
     """The instant behind ``to_micros``."""
     return EPOCH + timedelta(microseconds=micros)
+
+
+def is_ahead(instant: int, now: int) -> bool:
+    """Whether a lease or a pause has not ended yet; both in microseconds."""
+    return now < instant <= now + _FARTHEST
 
 
 class UtcDateTime(TypeDecorator[datetime]):

@@ -6,7 +6,7 @@ from typing import Any
 
 from orderkeep.adapters.sql.hot_sqlite.base import Work
 from orderkeep.adapters.sql.hot_sqlite.outbox import envelope_of
-from orderkeep.adapters.sql.types import to_micros
+from orderkeep.adapters.sql.types import is_ahead, to_micros
 from orderkeep.delivery.envelope import Envelope
 from orderkeep.delivery.ports import Received
 
@@ -15,9 +15,10 @@ WINDOW = 512
 
 OTHER_BODY = "known id, other body"
 
+# Due at once, whatever the clock says next: next_at grows only when a try has failed.
 _RECEIVE = (
     "INSERT INTO inbox (consumer, message_id, kind, schema_version, order_key, at, trace_id, body,"
-    " received_at, next_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9)"
+    " received_at, next_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0)"
     " ON CONFLICT (consumer, message_id) DO NOTHING"
 )
 _KNOWN = "SELECT body FROM inbox WHERE consumer = ? AND message_id = ?"
@@ -76,7 +77,7 @@ class SqlInbox:
             if order_key in seen:
                 continue  # an older one of the same order has to be handled first
             seen.add(order_key)
-            if next_at <= now:
+            if not is_ahead(next_at, now):
                 ready.append(row)
             if len(ready) == limit:
                 break

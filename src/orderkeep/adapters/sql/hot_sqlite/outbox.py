@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from orderkeep.adapters.sql.hot_sqlite.base import Work
-from orderkeep.adapters.sql.types import from_micros, to_micros
+from orderkeep.adapters.sql.types import from_micros, is_ahead, to_micros
 from orderkeep.delivery.envelope import Envelope
 from orderkeep.delivery.ports import Leased
 from orderkeep.kernel.ids import EnvelopeId
@@ -73,7 +73,7 @@ class SqlOutbox:
             if order_key in seen:
                 continue  # an older one of the same order has to arrive first
             seen.add(order_key)
-            if leased_until is not None and leased_until > now:
+            if leased_until is not None and is_ahead(leased_until, now):
                 continue
             yield row
             found += 1
