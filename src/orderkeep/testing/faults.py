@@ -25,6 +25,7 @@ class Odds:
     old_again: float = 0.0
     """Something carried long ago comes once more."""
     commit_late: float = 0.0
+    engine_slow: float = 0.0
     store_busy: float = 0.0
     commit_unknown: float = 0.0
 
@@ -104,6 +105,7 @@ def plan(chance: Random, first: str, names: list[str], mes_faults: list[str]) ->
         transport_forgets=often / 2,
         old_again=often,
         commit_late=chance.choice((0.0, 0.1, 0.3)),
+        engine_slow=often,
         store_busy=seldom,
         commit_unknown=seldom,
     )

@@ -1,5 +1,6 @@
 """The product between two crashes: its own parts, over a store, files and a MES of the world's."""
 
+from asyncio import Future
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -77,10 +78,13 @@ class SimIds(Ids):
 class SimEngine:
     """Measures the name of a file: another file, another volume."""
 
-    def __init__(self, faults: Faults) -> None:
+    def __init__(self, faults: Faults, pause: "Callable[[], Future[None]]") -> None:
         self._faults = faults
+        self._pause = pause
 
     async def measure(self, file: ModelFile, deadline: timedelta) -> Outcome:
+        if self._faults.strikes("engine slow", self._faults.odds.engine_slow):
+            await self._pause()
         if self._faults.strikes("engine away", self._faults.odds.transport_away):
             raise EngineUnavailable("the worker is gone")
         return outcome_of(str(file.source).rpartition("/")[2])
@@ -171,6 +175,8 @@ class Ground:
     """Where real files are kept; None when no file is real."""
     trusting: bool
     """Whether orders are approved without a seller."""
+    pause: "Callable[[], Future[None]]"
+    """Waits until the world wakes it."""
     carried: list[Envelope] = field(default_factory=list)
 
 
@@ -185,7 +191,7 @@ def start(ground: Ground, holder: str) -> Process:
         keeper.forget_unfinished()
     bridge = Bridge(store, master, mes or FloorMes(workshop, clock), clock, PACE, holder)
     inner = EmbeddedTransport(store, routes(floor=mes is None), clock)
-    engine = SimEngine(faults)
+    engine = SimEngine(faults, ground.pause)
     desk = PriceDesk(
         store,
         master,

@@ -13,7 +13,7 @@ from orderkeep.adapters.sql.hot_sqlite.orders import COLUMNS, row_from
 from orderkeep.kernel.ids import OrderNo, order_n
 from orderkeep.orders import events as e
 from orderkeep.orders.evolve import rebuild
-from orderkeep.orders.order import Delivered, Order, Position, Stage, WorkOrderState
+from orderkeep.orders.order import NOT_THERE, Delivered, Order, Position, Stage, WorkOrderState
 from orderkeep.orders.view import BoardRow, board_row
 from orderkeep.quoting.quote import Item, PricedOrder, quote_order
 from orderkeep.testing.process import BOOK, outcome_of
@@ -224,6 +224,18 @@ def _present(world: "World", order: Order, work: WorkOrderState, effects: Counte
         assert world.sim_mes.bodies[work.reference] == order.body_sha256, f"S7 {order.no}"
     if order.stage is Stage.CANCELLED:
         _cancelled(world, order, work)
+
+
+def nothing_denied_is_there(world: "World") -> None:
+    """What is said to be refused or taken back is not being made."""
+    if world.sim_mes is None:
+        return
+    for order in world.orders():
+        work = order.work_order
+        if work and work.delivered in NOT_THERE:
+            job = world.sim_mes.jobs.get(work.reference)
+            gone = job is None or job.status in {"recalled", "scrapped"}
+            assert gone, f"S4 {work.reference} is {work.delivered} and being made"
 
 
 def _was_sent(world: "World", order: Order, reference: str) -> bool:

@@ -30,7 +30,7 @@ class Town:
         )
         ids = SimIds(chance)
         ground = Ground(
-            self.store, self.clock, ids, self.faults, self.policy, self.mes, None, trusting=True
+            self.store, self.clock, ids, self.faults, self.policy, self.mes, None, True, self._never
         )
         self.process = start(ground, "one")
 

@@ -17,8 +17,11 @@ from orderkeep.adapters.sql.work import SqlWork
 from orderkeep.bridge.dispatch import DESTINATION
 from orderkeep.bridge.moves import Delivery
 from orderkeep.bridge.ports import Capabilities
+from orderkeep.files.ports import StoredFile
+from orderkeep.files.upload import STORED
 from orderkeep.kernel import failpoints
 from orderkeep.kernel.errors import CommitOutcomeUnknown, OrderkeepError, StoreBusy
+from orderkeep.kernel.ids import FileId
 from orderkeep.orders.order import FINAL, Delivered, Order, Stage, return_is_open
 from orderkeep.orders.policy import Policy
 from orderkeep.testing import promise
@@ -27,7 +30,7 @@ from orderkeep.testing.faults import Crash, Faults, plan
 from orderkeep.testing.loop import SimLoop
 from orderkeep.testing.mes import FAULTS, LAG, SimMes
 from orderkeep.testing.people import PARTNER, Client, People
-from orderkeep.testing.process import Ground, Process, SimClock, SimIds, start
+from orderkeep.testing.process import NOON, Ground, Process, SimClock, SimIds, hash_of, start
 from orderkeep.testing.store import SimStore
 
 ORDERS = 5
@@ -75,6 +78,8 @@ class World:
         store.reset()
         store.held = False
         store.write_now(_add_partner)
+        if self.folder is None:
+            store.write_now(self._fill_shelf)
         store.held = True
         failpoints.install(self.faults.pass_by)
         self._ground = Ground(
@@ -86,6 +91,7 @@ class World:
             self.sim_mes,
             self.folder,
             self.trusting,
+            self._sleep,
         )
         self.process = self._start()
 
@@ -185,7 +191,21 @@ class World:
         content = None
         if self.folder and (n == 0 or self.chance.random() < 0.4):
             content = self.chance.randbytes(40)
-        return Client(f"ref-{n}", f"key-{n}", self.chance.random() < 0.15, content)
+        by_hand = self.chance.random() < 0.15
+        client = Client(f"ref-{n}", f"key-{n}", by_hand, content)
+        if self.folder is None and self.chance.random() < 0.3:
+            client.file_id = f"file-{n}"
+        return client
+
+    def _fill_shelf(self, work: SqlWork) -> None:
+        """Files that are there from the beginning; what is in them is the engine's business."""
+        for client in self.clients:
+            if client.file_id:
+                sha256 = hash_of(client.file_id.encode() + self.chance.randbytes(2))
+                file = StoredFile(
+                    FileId(client.file_id), PARTNER, "key-1", sha256, 40, "ring.stl", STORED, NOON
+                )
+                work.files.add(file)
 
     # --- time -----------------------------------------------------------------------------------
 
@@ -334,6 +354,7 @@ class World:
         self.faults.end()
         if self.faults.dead:
             self._restart()
+        promise.nothing_denied_is_there(self)
         still, pause = 0, timedelta(seconds=3)
         for _ in range(SETTLING_ROUNDS):
             before = self._fingerprint()
