@@ -1,0 +1,173 @@
+"""What operators who browse the board cost the orders that come in meanwhile.
+
+One server with all roles; clients who leave orders and operators who look, each in processes of
+their own. Rounds with and without operators take turns, and their medians are compared.
+"""
+
+import asyncio
+import sys
+import tempfile
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from hashlib import sha256
+from pathlib import Path
+from statistics import median
+
+import msgspec
+import uvloop
+
+from orderkeep.access.people import Person
+from orderkeep.access.rights import Role
+from orderkeep.adapters.sql.migrate import migrate
+from orderkeep.adapters.sql.store import open_store
+from orderkeep.adapters.sql.work import SqlWork
+from orderkeep.bench.crowd import fill
+from orderkeep.bench.door import Door, open_door
+from orderkeep.bench.load import Sample, middle
+from orderkeep.bench.operators import Seen, Watching
+from orderkeep.kernel.bells import Bells
+from orderkeep.kernel.clock import SystemClock
+from orderkeep.kernel.ids import Ids, PersonId
+
+OPERATORS = 256
+THINK_S = 4.0
+COUNTS_S = 30.0
+CLIENTS = 64
+MODERATE_PER_S = 500.0
+ROUND_S = 4.0
+MAY_LOSE = 0.05
+
+
+class Side(msgspec.Struct, frozen=True):
+    """Orders coming in, with operators or without."""
+
+    alone: Sample
+    watched: Sample
+
+
+class Browsing(msgspec.Struct, frozen=True):
+    """What ``bench board`` says of browsing."""
+
+    rows: int
+    operators: int
+    think_s: float
+    """Between two lists of one operator; each also holds a stream and counts now and then."""
+    counts_every_s: float
+    at_a_fixed_rate: Side
+    at_full_load: Side
+    seen: Seen
+    """By the operators, in the last round."""
+    cpu_share: float
+    """Of one processor, that operators cost while no order comes in."""
+    lost: float
+    """The share of accepted orders a second that browsing costs at full load."""
+    target: float
+    met: bool
+
+
+def browsing(
+    rows: int, folder: Path | None = None, *, rounds: int = 3, operators: int = OPERATORS
+) -> Browsing:
+    """Measure accepting with and without operators, on a database of so many orders."""
+    loop = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    with tempfile.TemporaryDirectory(dir=folder, prefix="orderkeep-bench-") as place, loop:
+        database = Path(place) / "orderkeep.db"
+        migrate(f"sqlite:///{database}")
+        fill(database, rows, SystemClock().now())
+        return loop.run(_measure(database, rows, rounds, operators))
+
+
+async def _measure(database: Path, rows: int, rounds: int, operators: int) -> Browsing:
+    tokens = await sign_in(database, operators)
+    async with open_door(database) as door:
+        await door.load(CLIENTS, 1.0)
+        alone, watched, seen, idle = await _rounds(door, tokens, rounds)
+    full = [_lost(before[1], during[1]) for before, during in zip(alone, watched, strict=True)]
+    lost = round(median(full), 3)
+    return Browsing(
+        rows=rows,
+        operators=operators,
+        think_s=THINK_S,
+        counts_every_s=COUNTS_S,
+        at_a_fixed_rate=Side(middle([one[0] for one in alone]), middle([w[0] for w in watched])),
+        at_full_load=Side(middle([one[1] for one in alone]), middle([w[1] for w in watched])),
+        seen=seen,
+        cpu_share=round(median(idle), 3),
+        lost=lost,
+        target=MAY_LOSE,
+        met=lost <= MAY_LOSE,
+    )
+
+
+_Round = tuple[Sample, Sample]
+
+
+async def _rounds(
+    door: Door, tokens: Sequence[str], rounds: int
+) -> tuple[list[_Round], list[_Round], Seen, list[float]]:
+    alone: list[_Round] = []
+    watched: list[_Round] = []
+    idle: list[float] = []
+    seen: list[Seen] = []
+    for number in range(rounds):
+        alone.append(await _round(door))
+        async with watching(door.server.ports["office"], tokens, number, seen):
+            watched.append(await _round(door))
+            idle.append(await _idle(door))
+    return alone, watched, seen[-1], idle
+
+
+async def _round(door: Door) -> _Round:
+    moderate = await door.load(CLIENTS, ROUND_S, MODERATE_PER_S)
+    return moderate, await door.load(CLIENTS, ROUND_S)
+
+
+async def _idle(door: Door) -> float:
+    before = door.server.cpu_s()
+    await asyncio.sleep(ROUND_S)
+    return (door.server.cpu_s() - before) / ROUND_S
+
+
+def _lost(alone: Sample, watched: Sample) -> float:
+    return 1 - watched.per_s / alone.per_s
+
+
+@asynccontextmanager
+async def watching(
+    port: int, tokens: Sequence[str], seed: int, seen: list[Seen]
+) -> AsyncIterator[None]:
+    """Operators at their boards; what they saw is added when they leave."""
+    module = (sys.executable, "-m", "orderkeep.bench.operators")
+    process = await asyncio.create_subprocess_exec(*module, stdin=PIPE, stdout=PIPE)
+    if process.stdin is None or process.stdout is None:
+        raise RuntimeError("the operators cannot be heard")
+    wanted = Watching(port, list(tokens), THINK_S, COUNTS_S, seed)
+    process.stdin.write(msgspec.json.encode(wanted) + b"\n")
+    if await process.stdout.readline() != b"open\n":
+        raise RuntimeError("the operators could not open their boards")
+    try:
+        yield
+    finally:
+        told, _ = await process.communicate(b"")  # the end of its input sends them home
+    seen.append(msgspec.json.decode(told, type=Seen))
+
+
+async def sign_in(database: Path, operators: int) -> list[str]:
+    """Add so many operators, each with an open session; returns the sessions' tokens."""
+    ids, now = Ids(), SystemClock().now()
+    tokens = [ids.token(43) for _ in range(operators)]
+
+    def unit(work: SqlWork) -> None:
+        for number, token in enumerate(tokens):
+            login = f"op{number}"
+            id_ = PersonId(ids.token(16))
+            # No password fits this: sessions are opened here, not at the sign-in page.
+            work.access.add_person(Person(id_, login, login, Role.OPERATOR, "en", now), "-")
+            hashed = sha256(token.encode()).hexdigest()
+            work.access.open_session(hashed, id_, now, now + timedelta(hours=12))
+
+    async with open_store(f"sqlite:///{database}", Bells()) as store:
+        await store.write(unit)
+    return tokens
