@@ -98,6 +98,9 @@ class _Work(Protocol):
     @property
     def raw(self) -> sqlite3.Connection: ...
 
+    @property
+    def rows(self) -> dict[int, BoardRow] | None: ...
+
 
 class _Body(msgspec.Struct):
     customer: dict[str, Any] = {}

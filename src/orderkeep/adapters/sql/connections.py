@@ -6,6 +6,7 @@ from pathlib import Path
 from sqlalchemy import Connection, StaticPool, create_engine
 
 from orderkeep.kernel.errors import OrderkeepError
+from orderkeep.orders.view import BoardRow
 
 CACHE_KIB = 64 * 1024
 CACHED_STATEMENTS = 512
@@ -44,6 +45,8 @@ class Link:
         self.raw = raw
         # Now, outside any transaction: SQLAlchemy's first look at a connection rolls back.
         self.core = _core(raw)
+        self.rows: dict[int, BoardRow] | None = None
+        """Rows read before, by the order's number, where a reader keeps them."""
         self.watched = False
         """Whether the rows that change are asked for after the commit."""
 

@@ -57,6 +57,7 @@ class SqliteStore:
         self._later = self._writer.add_lane(UnitLane(), BEHIND_SHARE, BEHIND_IN_A_RUSH)
         self.behind = Behind(self)
         self._reader = open_link(path, read_only=True)
+        self._reader.rows = {}
         self._long_readers = ThreadPoolExecutor(LONG_READERS, "store-reader")
         self._long_links: SimpleQueue[Link] = SimpleQueue()
         self._writer.start()

@@ -28,6 +28,9 @@ class _Work(Protocol):
     @property
     def raw(self) -> sqlite3.Connection: ...
 
+    @property
+    def rows(self) -> dict[int, BoardRow] | None: ...
+
 
 class SqlTracking:
     """Implements ``orders.tracking.TrackingStore``."""

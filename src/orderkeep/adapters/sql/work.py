@@ -49,6 +49,11 @@ class SqlWork:
         return self._link.core
 
     @property
+    def rows(self) -> dict[int, BoardRow] | None:
+        """Rows this connection has read before, if it keeps them."""
+        return self._link.rows
+
+    @property
     def watched(self) -> bool:
         """Whether anyone watches the board in this process."""
         return self._link.watched

@@ -6,17 +6,21 @@ from typing import Any
 
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
+from msgspec import Raw
 
+from orderkeep.access.rights import Role
 from orderkeep.board.actions import Viewer
 from orderkeep.board.filters import PageQuery, encode_cursor
 from orderkeep.board.ports import Counts, Page
 from orderkeep.http.office.parts import Office
-from orderkeep.http.office.wire import Names, facts, row_shape
+from orderkeep.http.office.wire import Names, encoder, facts, row_shape
+from orderkeep.orders.view import BoardRow
 
 FRESH_S = 0.25
 NAMES_FRESH_S = 3.0
 COUNTS_FRESH_S = 1.0
 MAX_KEPT = 512
+MAX_ROWS_KEPT = 8192
 
 
 @dataclass(slots=True)
@@ -50,6 +54,29 @@ class _Cache:
         self._kept.clear()
 
 
+class RowBytes:
+    """Rows as JSON, each encoded once a version and kind of viewer."""
+
+    def __init__(self) -> None:
+        self._names: Names | None = None
+        self._kept: dict[tuple[str, int, Role, bool, bool], bytes] = {}
+
+    def of(self, row: BoardRow, names: Names, viewer: Viewer) -> bytes:
+        """The row as this viewer gets it."""
+        if names is not self._names:
+            if names != self._names:
+                self._kept.clear()
+            self._names = names
+        mine = row.claim_operator is not None and row.claim_operator == viewer.login
+        key = (row.order_no, row.version, viewer.role, viewer.read_only, mine)
+        known = self._kept.get(key)
+        if known is None:
+            if len(self._kept) >= MAX_ROWS_KEPT:
+                self._kept.clear()
+            known = self._kept[key] = encoder.encode(row_shape(row, names, viewer))
+        return known
+
+
 class SharedReads:
     """Pages, counts and names; also what the stream asks."""
 
@@ -59,6 +86,7 @@ class SharedReads:
         self._bytes = _Cache(FRESH_S)
         self._counts = _Cache(COUNTS_FRESH_S)
         self._names = _Cache(NAMES_FRESH_S)
+        self._rows = RowBytes()
 
     async def page(self, query: PageQuery, viewer: Viewer) -> bytes:
         """A page as JSON for this viewer: shared by all of the role unless they hold a row of it.
@@ -73,7 +101,8 @@ class SharedReads:
             return known
         names = await self.names()
         seen_by = Viewer(login, viewer.role, viewer.read_only)
-        items = [row_shape(row, names, seen_by) for row in page.rows]
+        rows = b",".join([self._rows.of(row, names, seen_by) for row in page.rows])
+        items = Raw(b"[%b]" % rows)
         following = encode_cursor(page.next) if page.next else None
         encoded: bytes = self._bytes.put(key, facts(items=items, next=following, **head))
         return encoded
@@ -123,6 +152,10 @@ class SharedReads:
 
         kept: Names = self._names.put("all", await self._office.store.read(read))
         return kept
+
+    def row(self, row: BoardRow, names: Names, viewer: Viewer) -> bytes:
+        """One row as JSON for this viewer."""
+        return self._rows.of(row, names, viewer)
 
     async def version(self) -> int:
         """The board's version."""

@@ -15,7 +15,7 @@ from litestar.types import Receive, Send
 
 from orderkeep.access.rights import Role
 from orderkeep.board.actions import Viewer
-from orderkeep.http.office.wire import Names, encoder, facts, row_shape
+from orderkeep.http.office.wire import Names, encoder, facts
 from orderkeep.kernel.clock import Clock
 from orderkeep.orders.order import Stage
 from orderkeep.orders.view import BoardRow
@@ -23,8 +23,8 @@ from orderkeep.orders.view import BoardRow
 GATHER_S = 0.4
 """How long changes are gathered; ``FLOODED_S`` when there are more than anybody can watch."""
 
-MAX_ROWS = 64
-"""Rows in one batch: about what a screen shows."""
+MAX_ROWS = 32
+"""Rows in one batch: more than anybody can follow."""
 
 MAX_NEW = 8
 """Orders in one batch that nobody works on yet: browsers only count them, and counts come too."""
@@ -55,6 +55,8 @@ class Source(Protocol):
 
     async def counts(self, login: str) -> Any: ...
 
+    def row(self, row: BoardRow, names: Names, viewer: Viewer) -> bytes: ...
+
     async def still_signed_in(self, token: str) -> bool: ...
 
 
@@ -73,6 +75,11 @@ class Client:
             self.frames.put_nowait(frame)
         except asyncio.QueueFull:
             self.gone = True
+
+    def leave(self) -> None:
+        """The browser has gone: nobody waits for frames any more."""
+        self.gone = True
+        self.give(b"")  # Wakes whoever feeds it; a full queue has woken them already.
 
 
 class Stream:
@@ -168,17 +175,17 @@ class Stream:
         for client in list(self._clients):
             viewer = client.viewer
             if viewer.login in holders:
-                client.give(self._rows(rows, names, viewer))
+                client.give(self._rows(rows, names, viewer, source))
                 continue
             key = (viewer.role, viewer.read_only)
             if key not in shared:
-                shared[key] = self._rows(rows, names, Viewer("", *key))
+                shared[key] = self._rows(rows, names, Viewer("", *key), source)
             client.give(shared[key])
 
-    def _rows(self, rows: Sequence[BoardRow], names: Names, viewer: Viewer) -> bytes:
-        return b"".join(
-            self.event("row", encoder.encode(row_shape(row, names, viewer))) for row in rows
-        )
+    def _rows(
+        self, rows: Sequence[BoardRow], names: Names, viewer: Viewer, source: Source
+    ) -> bytes:
+        return b"".join([self.event("row", source.row(row, names, viewer)) for row in rows])
 
     async def _send_counts(self, source: Source) -> None:
         by_login: dict[str, bytes] = {}
@@ -229,15 +236,10 @@ class Stream:
             self._clients.discard(client)
 
     async def _feed(self, client: Client, send: Send, receive: Receive) -> None:
-        leaving = asyncio.create_task(_left(receive))
+        leaving = asyncio.create_task(_left(receive, client))
         try:
-            while not (client.gone or self._closing or leaving.done()):
-                frame = asyncio.ensure_future(client.frames.get())
-                await asyncio.wait({frame, leaving}, return_when=asyncio.FIRST_COMPLETED)
-                if not frame.done():
-                    frame.cancel()
-                    return
-                body = [frame.result()]
+            while not (client.gone or self._closing):
+                body = [await client.frames.get()]
                 while not client.frames.empty():
                     body.append(client.frames.get_nowait())
                 await send(
@@ -254,6 +256,7 @@ class Stream:
         self._broadcast(b"retry: 2000\n\n")
 
 
-async def _left(receive: Receive) -> None:
+async def _left(receive: Receive, client: Client) -> None:
     while (await receive())["type"] != "http.disconnect":
         continue
+    client.leave()

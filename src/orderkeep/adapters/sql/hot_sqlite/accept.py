@@ -20,6 +20,9 @@ from orderkeep.orders.order import PriceState, Risk, Stage
 from orderkeep.orders.policy import Policy
 from orderkeep.orders.view import BoardRow, summary
 
+SHOWN = 9
+"""New orders of one commit that watchers are shown: one more than anybody can follow."""
+
 _SUBMITTED = "order.submitted"
 BEFORE_COMMIT = failpoint(
     "accept.before_commit", "nothing of the submission; the client has no receipt"
@@ -90,7 +93,7 @@ class AcceptBatch(HalvingLane[Prepared]):
             work.counters.add(of_stage(Stage.SUBMITTED), len(desk.fresh))
             work.wake(TOPIC)
         if work.watched:
-            work.board_rows += [_board_row(no, item) for _, no, item in desk.fresh]
+            work.board_rows += [_board_row(no, item) for _, no, item in desk.fresh[:SHOWN]]
         return outcomes
 
 
