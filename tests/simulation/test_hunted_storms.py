@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 
 from orderkeep.bridge.dispatch import LONGEST_PAUSE
+from orderkeep.orders import commands as c
+from orderkeep.orders.events import Cause
 from orderkeep.orders.order import Delivered, PriceState, Stage
 from orderkeep.quoting import desk
+from orderkeep.testing.people import HEAD
 from orderkeep.testing.town import Town
 
 DAY = timedelta(days=1)
@@ -59,6 +62,20 @@ async def test_a_mes_that_fails_at_once_is_not_asked_without_a_pause() -> None:
     town.faults.mes = []
     await live_through(town, LONGEST_PAUSE + SECOND, SECOND)
     assert town.mes.effects == {no: 1}
+
+
+async def test_what_is_wanted_back_is_asked_for_at_once() -> None:
+    """It waited for the next look at the MES, and was begun meanwhile."""
+    town = Town()
+    no = await town.order()
+    await town.process.steps["send"]()
+    cause = Cause(HEAD, "CancelOrder", "office", "")
+    await town.process.master.handle(no, c.CancelOrder("changed my mind"), cause)
+
+    for name in ("relay", "inbox bridge", "send"):
+        await town.process.steps[name]()
+
+    assert town.see(no).stage is Stage.CANCELLED
 
 
 async def test_a_full_disk_lets_the_inbox_rest_instead_of_spinning() -> None:

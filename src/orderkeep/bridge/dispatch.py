@@ -182,8 +182,8 @@ class Bridge:
             self._tell(work, no, never_sent, trace_id)
         elif row.state not in {Delivered.RECALLED, Delivered.REJECTED}:
             # A row that is being sent is left to its sender, which finds the wish afterwards.
-            sending = row.state is Delivered.SENDING
-            next_at = row.next_at if sending else row.next_at or now
+            # All others at once: until the next look somebody may begin to make it.
+            next_at = row.next_at if row.state is Delivered.SENDING else now
             work.deliveries.change(row, recall_wanted=True, next_at=next_at)
 
     # --- the loop -------------------------------------------------------------------------------
