@@ -48,6 +48,7 @@ _SELLER = frozenset(
         "return.open",
         "return.resolve",
         "promise.set",
+        "close",
         "note.add",
         "contact.view",
     }

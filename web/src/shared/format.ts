@@ -8,6 +8,8 @@ export const MINUTE_S = 60
 export const HOUR_S = 60 * MINUTE_S
 export const DAY_S = 24 * HOUR_S
 
+const UNPRICED = new Set(["none", "queued", "running", "failed", "manual"])
+
 type When = Instant | Date | null | undefined
 
 const dateOf = (when: When): Date | null => (when ? new Date(when) : null)
@@ -66,6 +68,11 @@ export function useFormat() {
     )
   }
 
+  /** The total, unless it is an earlier price while the next one is being found. */
+  function standing(price: { state: string; total?: Money | null } | null | undefined): Money | null {
+    return price && !UNPRICED.has(price.state) ? (price.total ?? null) : null
+  }
+
   const number = (value: number | string) =>
     new Intl.NumberFormat(tag.value, { maximumFractionDigits: 3 }).format(value as number)
 
@@ -92,6 +99,7 @@ export function useFormat() {
     full,
     span,
     money,
+    standing,
     number,
     size,
     word,

@@ -22,7 +22,7 @@ from orderkeep.http.office.wire import (
 )
 from orderkeep.kernel.ids import FileId
 from orderkeep.orders.events import Recorded, encode
-from orderkeep.orders.order import Order, Position, WorkOrderState
+from orderkeep.orders.order import Order, Position, PriceState, WorkOrderState
 from orderkeep.orders.policy import Policy
 from orderkeep.orders.timers import due
 
@@ -89,6 +89,8 @@ def event_shape(recorded: Recorded, names: Names) -> dict[str, Any]:
     """An event as the feed shows it."""
     data = msgspec.json.decode(encode(recorded.event))
     kind = data.pop("kind")
+    if operator := data.get("operator"):
+        data["operator_name"] = names.people.get(operator, operator)
     actor = recorded.cause.actor
     return {
         "seq": recorded.seq,
@@ -247,6 +249,8 @@ def _next(order: Order, policy: Policy) -> dict[str, Any] | None:
     if owed is None:
         return None
     what = "lift" if order.hold else _NEXT.get(str(order.stage), "")
+    if what == "approve" and order.price.state is not PriceState.READY:
+        what = "price"  # It was priced once, and there is nothing to approve now.
     if owed.owner == "client" and not order.hold:
         what = "replace-file" if order.file_rejected else "accept-price"
     return {"owner": owed.owner, "what": what, "at": owed.at}

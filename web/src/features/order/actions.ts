@@ -5,13 +5,16 @@ import { useToast } from "@nuxt/ui/composables/useToast"
 import { useI18n } from "vue-i18n"
 import { asProblem, type Problem } from "@/api/http"
 import { orders } from "@/api/office"
-import type { ActionAnswer, Claim, OrderPosition } from "@/api/types"
+import type { ActionAnswer, Claim, Money, OrderPosition, Stage } from "@/api/types"
 import { useSaying } from "@/shared/saying"
 
 export interface Target {
   order_no: string
   version: number
+  stage?: Stage
   claim?: Claim | null
+  hold?: { reason: string } | null
+  price?: { state: string; total?: Money | null } | null
   priority?: number
   positions?: OrderPosition[]
   currency?: string
@@ -243,6 +246,29 @@ export const underway = shallowRef<ReadonlySet<string>>(new Set())
 
 const UNDO_MS = 10_000
 
+/** What a person has seen of an order before deciding; a receipt on its way changes none of it. */
+function seen(of: Target): string {
+  return JSON.stringify([
+    of.stage,
+    of.claim?.operator,
+    of.hold?.reason,
+    of.price?.state,
+    of.price?.total?.amount,
+  ])
+}
+
+/** Sends it again, once, when only things have changed that nobody decides by. */
+async function attempt(target: Target, action: string, args: Record<string, unknown>) {
+  try {
+    return await orders.act(target.order_no, action, target.version, args)
+  } catch (error) {
+    if (asProblem(error).slug !== "stale-order" || !target.stage) throw error
+    const now = await orders.page(target.order_no).catch(() => null)
+    if (!now || seen(now.order) !== seen(target)) throw error
+    return orders.act(target.order_no, action, now.order.version, args)
+  }
+}
+
 export function useActing() {
   const { t } = useI18n()
   const saying = useSaying()
@@ -259,7 +285,7 @@ export function useActing() {
   async function send(target: Target, action: string, args: Record<string, unknown>) {
     underway.value = new Set([...underway.value, target.order_no])
     try {
-      const answer = await orders.act(target.order_no, SPECS[action]?.as ?? action, target.version, args)
+      const answer = await attempt(target, SPECS[action]?.as ?? action, args)
       tell(target, action, answer)
       return answer
     } catch (error) {

@@ -9,11 +9,14 @@ type Params = Record<string, string | number>
 
 const text = (value: unknown) => (value === null || value === undefined ? "" : String(value))
 
+const BY_SOMEBODY = new Set(["order.started", "order.completed", "order.packaging"])
+
 /** Which wording an event takes, when its facts change the meaning. */
 export function wordingOf(kind: string, data: Facts, actor?: string): string {
   if (data.inferred) return `${kind}_inferred`
   if (kind === "order.approved" && data.rule) return `${kind}_rule`
   if (kind === "order.cancelled" && data.made) return `${kind}_made`
+  if (data.operator && BY_SOMEBODY.has(kind)) return `${kind}_by`
   if (kind === "price.calculated" && actor === "person") return `${kind}_person`
   return kind
 }
@@ -69,7 +72,7 @@ export function useSentences() {
 
   function operatorOf(data: Facts, actor: FeedEntry["actor"]): string {
     const login = text(data.operator)
-    return login && login === actor.id ? actor.name || login : login
+    return text(data.operator_name) || (login && login === actor.id ? actor.name || login : login)
   }
 
   /** The stable code is worded here, in the reader's language; a new code keeps the engine's own. */
