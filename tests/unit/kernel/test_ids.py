@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from orderkeep.kernel.ids import Ids, order_n, order_no, order_no_of, uuid7, work_order_ref
@@ -44,6 +44,7 @@ def test_one_digit_misread_is_refused(n: int, data: st.DataObject) -> None:
 def test_neighbours_swapped_are_refused(n: int, data: st.DataObject) -> None:
     digits = order_no(n).removeprefix("OK-")
     swaps = [i for i in range(len(digits) - 1) if digits[i] != digits[i + 1]]
+    assume(swaps)  # In a number of equal digits there is nothing to swap.
     at = data.draw(st.sampled_from(swaps))
 
     swapped = digits[:at] + digits[at + 1] + digits[at] + digits[at + 2 :]
