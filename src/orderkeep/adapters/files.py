@@ -36,6 +36,11 @@ class LocalFiles:
         self._kept = root / _KEPT
         self._incoming.mkdir(parents=True, exist_ok=True)
         self._kept.mkdir(exist_ok=True)
+        # All of them now: two uploads into a new one could each trust the other to sync it.
+        for number in range(256):
+            (self._kept / f"{number:02x}").mkdir(exist_ok=True)
+        _sync_folder(self._kept)
+        _sync_folder(root)
 
     def forget_unfinished(self) -> int:
         """Delete what earlier processes left half taken in; call before the first ``receive``."""
@@ -107,9 +112,6 @@ class LocalIncoming:
         os.fsync(self._file.fileno())
         self._file.close()
         place_ = place(self._kept, self._hash.hexdigest())
-        if not place_.parent.exists():
-            place_.parent.mkdir(exist_ok=True)
-            _sync_folder(self._kept)
         # The same bytes may be there already: replacing them with themselves changes nothing.
         self._path.replace(place_)
         _sync_folder(place_.parent)

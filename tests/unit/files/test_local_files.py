@@ -63,8 +63,27 @@ async def test_file_and_folder_are_synced_before_the_name_is_known(
 
     await keep(files)
 
-    # The bytes, the new folder's entry, the name, the name's entry.
-    assert steps == ["sync", "sync", "name", "sync"]
+    # The bytes, the name, the name's entry.
+    assert steps == ["sync", "name", "sync"]
+
+
+def test_every_folder_is_there_and_synced_before_the_first_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two uploads into a new folder could each trust the other to sync its entry."""
+    synced: list[Path] = []
+    fsync = os.fsync
+
+    def note(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").resolve())
+        fsync(descriptor)
+
+    monkeypatch.setattr("os.fsync", note)
+
+    LocalFiles(tmp_path)
+
+    assert len(list((tmp_path / "sha256").iterdir())) == 256
+    assert synced == [(tmp_path / "sha256").resolve(), tmp_path.resolve()]
 
 
 async def test_an_upload_given_up_leaves_nothing(tmp_path: Path) -> None:

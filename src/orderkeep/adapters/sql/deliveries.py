@@ -10,7 +10,7 @@ from orderkeep.adapters.sql.tables import deliveries
 from orderkeep.bridge.moves import Delivery
 from orderkeep.bridge.work import LeaseLost
 from orderkeep.kernel.ids import OrderNo, WorkOrderRef, order_n, order_no
-from orderkeep.orders.order import Delivered
+from orderkeep.orders.order import ARRIVED, Delivered
 
 _MINE = tuple(deliveries.c[name] for name in Delivery.__struct_fields__ if name != "order_no")
 
@@ -21,7 +21,9 @@ _GET = select(deliveries.c.order_n, *_MINE).where(
 _DUE = (
     select(deliveries.c.order_n, *_MINE)
     .where(deliveries.c.destination == bindparam("of"), deliveries.c.next_at <= bindparam("now"))
-    .order_by(deliveries.c.next_at)
+    # What is not there yet goes before asking how what is there gets on: thousands of such looks
+    # must not keep a new order waiting.
+    .order_by(deliveries.c.state.in_([str(state) for state in ARRIVED]), deliveries.c.next_at)
     .limit(bindparam("most"))
 )
 _WRITE = (

@@ -1,6 +1,7 @@
 """The store on SQLite: one writer, shared commits, reads beside them."""
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,12 +13,13 @@ from orderkeep.adapters.sql.checkpoints import Checkpoints, checkpoint
 from orderkeep.adapters.sql.connections import Link, database_path, facts, open_link
 from orderkeep.adapters.sql.hot_sqlite.accept import AcceptBatch, SqlAcceptLane
 from orderkeep.adapters.sql.hot_sqlite.claim import ClaimBatch, SqlClaimLane
-from orderkeep.adapters.sql.lanes import Lane, UnitLane
+from orderkeep.adapters.sql.lanes import RETRY_AFTER, Lane, UnitLane
 from orderkeep.adapters.sql.lock import ServerLock
 from orderkeep.adapters.sql.migrate import require_current
 from orderkeep.adapters.sql.work import SqlWork
 from orderkeep.adapters.sql.writer import Told, Waiting, Writer
 from orderkeep.kernel.bells import Bells
+from orderkeep.kernel.errors import StoreBusy
 from orderkeep.orders.policy import Policy
 from orderkeep.orders.view import BoardRow
 
@@ -33,6 +35,16 @@ BEHIND_SHARE, BEHIND_IN_A_RUSH = 32, 4
 """What workers do on their own, in one commit: an order at the door goes before all of it."""
 
 LONG_READERS = 4
+
+_THE_DISKS_FAULT = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_FULL,
+    }
+)
 
 
 class SqliteStore:
@@ -213,8 +225,14 @@ def open_store(url: str, bells: Bells, *, serve: bool = False) -> SqliteStore:
 
 
 def _query(link: Link, query: Callable[[SqlWork], T]) -> T:
-    link.raw.execute("BEGIN")
     try:
-        return query(SqlWork(link))
-    finally:
-        link.raw.execute("ROLLBACK")
+        link.raw.execute("BEGIN")
+        try:
+            return query(SqlWork(link))
+        finally:
+            if link.raw.in_transaction:
+                link.raw.execute("ROLLBACK")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in _THE_DISKS_FAULT:
+            raise
+        raise StoreBusy("The database cannot be read now", retry_after=RETRY_AFTER) from error
