@@ -1,6 +1,7 @@
 """One order: its page, its feed, and what people do with it."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from orderkeep.board.actions import FLOOR_ACTIONS, order_actions
 from orderkeep.board.feed import Level, feed
 from orderkeep.board.rank import why
 from orderkeep.files.ports import FileNotFound
+from orderkeep.floor.work_order import StepRefused
 from orderkeep.http.office.acts import KINDS, Act
 from orderkeep.http.office.bodies import body_of
 from orderkeep.http.office.gate import AnyRequest
@@ -30,7 +32,7 @@ from orderkeep.kernel.ids import FileId, OrderNo
 from orderkeep.orders.commands import ReplaceFile
 from orderkeep.orders.events import Cause
 from orderkeep.orders.evolve import rebuild
-from orderkeep.orders.order import Order
+from orderkeep.orders.order import Order, Stage
 from orderkeep.orders.refusals import TransitionRefused
 from orderkeep.orders.reissue import replace_piece
 
@@ -215,8 +217,13 @@ async def _on_the_floor(
 ) -> None:
     if office.floor is None or order.work_order is None:
         raise TransitionRefused(order, action, "There is no work order here.")
+    reference = order.work_order.reference
+    if order.stage is Stage.MANUFACTURING_STARTED:
+        # Rework goes on in the same hands: nobody is asked to start its new work order.
+        with suppress(StepRefused):
+            await office.floor.act(reference, "start", session.person.login)
     await office.floor.act(
-        order.work_order.reference,
+        reference,
         action,
         session.person.login,
         reason=getattr(body, "reason", None),

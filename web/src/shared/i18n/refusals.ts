@@ -41,6 +41,10 @@ export const REFUSALS_RU: Readonly<Record<string, string>> = {
   "There is a newer price; read it first.": "есть более новая цена; сначала посмотрите её.",
   "Files change before the approval.": "файлы меняют до одобрения.",
   "That position has no model file.": "у этой позиции нет файла.",
+  "Not possible at this stage; take it first.": "сначала возьмите его.",
+  "Not possible now.": "на этом этапе так нельзя.",
+  "There is no work order here.": "наряда ещё нет.",
+  "The work is done in another system.": "работа ведётся в другой системе.",
   "A promise lies in the future.": "обещание должно быть в будущем.",
 }
 
