@@ -7,8 +7,9 @@ unusual is read a second time, slowly, and either cleared or refused with all it
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from functools import cache
+from typing import Any, Generic, NamedTuple, NoReturn, TypeVar, cast
 
 import msgspec
 from msgspec import inspect
@@ -47,13 +48,18 @@ class Strict(NamedTuple, Generic[T]):
     canonical: bytes
 
 
+@cache
+def _info(shape: Hashable) -> inspect.Type:
+    return inspect.type_info(shape)
+
+
 class StrictDecoder(Generic[T]):
     """Reads bodies of one shape: a struct that forbids unknown fields and omits defaults."""
 
     def __init__(self, shape: type[T]) -> None:
         self._decoder = msgspec.json.Decoder(shape)
         self._encoder = msgspec.json.Encoder(order="sorted", decimal_format="string")
-        self._type = inspect.type_info(shape)
+        self._type = _info(cast("Hashable", shape))
 
     def decode(self, body: bytes) -> Strict[T]:
         """Read a body.
