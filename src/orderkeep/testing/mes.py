@@ -24,7 +24,16 @@ from orderkeep.kernel.ids import WorkOrderRef
 from orderkeep.testing.faults import Faults
 
 ROAD = ("accepted", "started", "completed", "packaging", "shipped")
-FAULTS = ("refuse", "away", "lost", "done_then_lost", "slow", "slow_then_lost", "broken")
+FAULTS = (
+    "refuse",
+    "away",
+    "lost",
+    "done_then_lost",
+    "done_then_refused",
+    "slow",
+    "slow_then_lost",
+    "broken",
+)
 LAG = timedelta(seconds=8)
 _CARELESS = 0.15
 """How often a look-up or a recall gets no usable answer while things go wrong."""
@@ -58,9 +67,13 @@ class SimMes:
         self._faults = faults
         self._now = now
         self._pause = pause
+        self._refusing: set[str] = set()
         self._late: list[tuple[datetime, WorkOrder]] = []
 
     async def submit(self, work_order: WorkOrder) -> MesJob:
+        if work_order.reference in self._refusing:
+            self._refusing.discard(work_order.reference)
+            raise MesRejected("you have sent this before", status=409)
         match self._faults.take_mes_fault():
             case "away":
                 raise MesUnavailable("no connection")
@@ -70,6 +83,10 @@ class SimMes:
                 raise MesOutcomeUnknown("reset before anything was done")
             case "done_then_lost":
                 self._do(work_order)
+                raise MesOutcomeUnknown("no answer")
+            case "done_then_refused":
+                self._do(work_order)
+                self._refusing.add(work_order.reference)
                 raise MesOutcomeUnknown("no answer")
             case "broken":
                 self._do(work_order)

@@ -199,6 +199,13 @@ class People:
             return  # Real files are replaced by real files only.
         await self.tell(order, command, self._chance.choice((SELLER, HEAD)))
 
+    async def replace_measured(self) -> None:
+        """The client sends another file while the old one is being measured."""
+        order = self._any(_is_being_measured)
+        if order and not self._world.folder:
+            another = hash_of(self._chance.randbytes(2))
+            await self.tell(order, c.ReplaceFile(1, FileId("other"), another))
+
     async def race_for_work(self) -> None:
         """Operators take the next order at the same instant, or the same one."""
         order = self._any()
@@ -332,6 +339,11 @@ class People:
     @staticmethod
     def _price(times: int) -> Money:
         return Money(BOOK.min_order * times, BOOK.currency)
+
+
+def _is_being_measured(order: Order) -> bool:
+    running = order.price.state is PriceState.RUNNING
+    return running and bool(order.positions and order.positions[0].file_id)
 
 
 def _is_there(order: Order) -> bool:
