@@ -45,6 +45,9 @@ AFTER_OUTCOME = failpoint("bridge.after_outcome", "the outcome is on disk")
 AFTER_LOOK = failpoint("bridge.after_look", "looked up, not written down")
 AFTER_RECALL = failpoint("bridge.after_recall", "recalled at the MES, not written down")
 
+LOST_AFTER = 5
+"""Looks in a row, after the visibility lag, before a confirmed work order counts as denied."""
+
 DESTINATION = "mes"
 BATCH = 64
 LONGEST_REST = timedelta(minutes=1)
@@ -424,10 +427,21 @@ class Bridge:
         except MesUnavailable:
             await self._postpone(row, now + self._settings.pause)
             return
-        if len(jobs) != 1:
-            await self._postpone(row, now + self._settings.poll)
-            return
-        await self._store.write(lambda work: self._hear(work, row, jobs[0], now))
+        if len(jobs) == 1:
+            await self._store.write(lambda work: self._hear(work, row, jobs[0], now))
+        else:
+            await self._store.write(lambda work: self._hear_nonsense(work, row, len(jobs), now))
+
+    def _hear_nonsense(self, work: BridgeWork, row: Delivery, jobs: int, now: datetime) -> None:
+        """It shows several jobs for one work order, or denies one that it had confirmed."""
+        visible = row.since + self._mes.capabilities.visibility_lag <= now
+        seen = row.absent_seen + 1 if visible and not jobs else 0
+        next_at = now + self._settings.poll
+        work.deliveries.change(row, absent_seen=seen, next_at=next_at)
+        word = f"shown {jobs} times" if jobs else "not shown any more"
+        if jobs or seen >= LOST_AFTER:
+            said = RecordMesWord(DESTINATION, row.reference, word)
+            self._tell(work, row.order_no, said, kind=ActorKind.MES)
 
     def _hear(self, work: BridgeWork, row: Delivery, job: MesJob, now: datetime) -> None:
         order = rebuild(work.orders.history(row.order_no))
@@ -442,7 +456,7 @@ class Bridge:
         state = order.work_order.delivered if order.work_order and current else row.state
         again = None if over else now + self._settings.poll
         row = work.deliveries.get(DESTINATION, row.reference) or row
-        work.deliveries.change(row, state=state, next_at=again)
+        work.deliveries.change(row, state=state, next_at=again, absent_seen=0)
 
     def _seen(self, work: BridgeWork, row: Delivery, job: MesJob) -> None:
         if row.state is Delivered.CONFIRMED:
