@@ -26,7 +26,7 @@ export const board = {
   approvals: (after?: string | null) =>
     call<wire.Page<wire.ApprovalItem>>("GET", `${BASE}/approvals${query({ after })}`),
   search: (q: string, options?: CallOptions) =>
-    call<{ items: wire.Hit[] }>("GET", `${BASE}/search${query({ q })}`, undefined, options),
+    call<{ items: wire.Hit[]; misread?: boolean }>("GET", `${BASE}/search${query({ q })}`, undefined, options),
 }
 
 export const views = {

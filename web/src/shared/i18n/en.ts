@@ -946,6 +946,7 @@ const en: Messages = {
     placeholder: "Order number, partner, e-mail, phone, file",
     hint: "Start typing",
     empty: "Nothing found for “{q}”",
+    misread: "One digit of this number is wrong: read it again with the client.",
     emptyHint: "Check the number or try another part: the end of the phone, the e-mail, the file's name.",
     results: "Found",
     why: {
