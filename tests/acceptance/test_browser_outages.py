@@ -1,0 +1,41 @@
+"""What people see when the office or the MES behind it is away, each in an office of its own."""
+
+from pathlib import Path
+
+from playwright.sync_api import expect
+
+from orderkeep.testing.browser import opened
+from orderkeep.testing.practice_mes import PracticeMesProcess
+
+
+def test_while_the_office_is_away_the_last_known_stays_and_says_how_old_it_is(
+    tmp_path: Path,
+) -> None:
+    with opened(tmp_path) as shop, shop.person("olga") as seller:
+        no = shop.order(seller)
+        seller.goes("/board?view=table")
+        seller.sees(no)
+
+        shop.office.stop()
+        seller.sees("connection lost, showing the last known", no)
+        shop.office.start()
+        expect(seller.main.get_by_text("connection lost")).to_have_count(0)
+        seller.sees("Live", no)
+
+
+def test_an_order_that_the_mes_may_have_is_decided_by_a_person_in_one_go(tmp_path: Path) -> None:
+    mes = PracticeMesProcess(tmp_path / "mes.jsonl", "--no-lookup", "--fault", "hang-after")
+    with mes, opened(
+        tmp_path, mes="http", mes_url=mes.address, mes_lookup="off", mes_listing="off",
+        mes_read_timeout="1s", mes_total_timeout="2s", mes_connect_timeout="1s",
+    ) as shop, shop.person("olga") as seller:  # fmt: skip
+        no = shop.order(seller)
+        seller.opens(no)
+        seller.sees("Needs your decision")
+        seller.presses("a")
+        seller.sees("Unclear")
+        with shop.person("vera") as support:
+            support.opens(no)
+            support.does("Decide on delivery", Decision="The work is there")
+            support.sees("Sent and confirmed")
+        assert mes.effects()[no] == 1
