@@ -36,6 +36,7 @@ from orderkeep.http.office.parts import (
     OfficeSettings,
     OfficeStore,
 )
+from orderkeep.http.office.quick import Quick
 from orderkeep.http.office.shared import Shared, SharedReads
 from orderkeep.http.office.static import SECURITY_HEADERS, WebApp
 from orderkeep.http.office.stream import MAX_CLIENTS, Client, Stream
@@ -55,8 +56,9 @@ PREFIX = "/office/v1"
 class OfficeApp:
     """The ASGI application. ``drain`` ends the open streams, so that a server can stop."""
 
-    def __init__(self, app: Litestar, office: Office) -> None:
-        self._app = office.metrics.middleware(app, "office", SECURITY_HEADERS)
+    def __init__(self, app: Litestar, office: Office, shared: SharedReads) -> None:
+        quick = Quick(app, PREFIX, office, shared)
+        self._app = office.metrics.middleware(quick, "office", SECURITY_HEADERS)
         self.litestar = app
         self.office = office
 
@@ -108,12 +110,11 @@ def build_office(  # noqa: PLR0913  # Everything passed in, by name.
         catalogue=catalogue,
         balance=balance,
     )
-    return OfficeApp(_litestar(office), office)
-
-
-def _litestar(office: Office) -> Litestar:
     shared = SharedReads(office)
+    return OfficeApp(_litestar(office, shared), office, shared)
 
+
+def _litestar(office: Office, shared: SharedReads) -> Litestar:
     # Each asks for the one before it: Litestar would resolve independent ones in tasks of their
     # own, which costs more than everything else of a request.
     def after_office(office: OfficeDep) -> SharedReads:  # noqa: ARG001

@@ -127,16 +127,22 @@ class SharedReads:
         return kept
 
     async def counts(self, login: str) -> dict[str, Any]:
-        """The board's numbers for one person."""
-        known: dict[str, Any] | None = self._counts.get(login)
-        if known is not None:
-            return known
-        counted: Counts = await self._office.store.read(lambda work: work.board.counts(login))
+        """The board's numbers for one person: all but their own are everybody's."""
+        everybodys: dict[str, Any] | None = self._counts.get("")
+        if everybodys is None:
+            everybodys = self._counts.put("", await self._count())
+        mine = self._counts.get(login)
+        if mine is None:
+            read = self._office.store.read
+            mine = self._counts.put(login, await read(lambda work: work.board.in_work(login)))
+        return everybodys | {"mine": mine}
+
+    async def _count(self) -> dict[str, Any]:
+        counted: Counts = await self._office.store.read(lambda work: work.board.counts(""))
         shape: dict[str, Any] = {"as_of": self._office.clock.now()}
         shape |= {field: getattr(counted, field) for field in counted.__struct_fields__}
         shape["stages"] = {stage: {"n": n, "more": False} for stage, n in counted.stages.items()}
-        kept: dict[str, Any] = self._counts.put(login, shape)
-        return kept
+        return shape
 
     async def names(self) -> Names:
         """What logins and partners are called."""
