@@ -102,6 +102,8 @@ bench: ## measure this machine: ratios of accept and board (ROWS)
 	@scripts/setup run
 	.venv/bin/orderkeep bench accept --json
 	.venv/bin/orderkeep bench board --rows $(ROWS) --json
+	@scripts/setup test
+	@scripts/with-browser .venv/bin/orderkeep bench board --browser --json
 
 .PHONY: faults
 faults: ## kill it at every failpoint, lie to it in every way, live 30,000 histories: what was lost?

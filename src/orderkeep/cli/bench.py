@@ -1,5 +1,6 @@
 """``orderkeep bench``: what this machine can do, as ratios."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,12 +32,31 @@ def accept(
 def board(
     rows: Annotated[str, typer.Option(help="Numbers of orders.")] = "100000,1000000",
     folder: Annotated[Path | None, _FOLDER] = None,
+    browser: Annotated[
+        bool, typer.Option("--browser", help="Time to the first row in a real Chromium instead.")
+    ] = False,
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
-    """Pages, counts and claims of the board, with few and with many orders behind it."""
+    """Pages, counts and claims with few and with many orders, and what browsing costs the door."""
+    numbers = _numbers("--rows", rows)
+    if browser:
+        _print(_in_a_browser(min(numbers), folder), as_json)
+        return
     from orderkeep.bench.board import board as measured
+    from orderkeep.bench.browsing import browsing
 
-    _print(measured(rows=_numbers("--rows", rows), folder=folder), as_json)
+    lists = measured(rows=numbers, folder=folder)
+    _print({"lists": lists, "browsing": browsing(min(numbers), folder)}, as_json)
+
+
+def _in_a_browser(rows: int, folder: Path | None) -> Any:
+    from orderkeep.bench.browser import NoBrowser, first_row
+
+    try:
+        return first_row(rows, folder)
+    except NoBrowser as missing:
+        print(missing, file=sys.stderr)
+        raise typer.Exit(69) from missing
 
 
 def _numbers(option: str, given: str) -> list[int]:
