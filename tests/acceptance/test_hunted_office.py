@@ -68,6 +68,9 @@ class FailingOnce:
         self.answered.set()
         return {}
 
+    def row(self, *_: object) -> bytes:
+        return b"{}"
+
     async def still_signed_in(self, token: str) -> bool:
         return True
 

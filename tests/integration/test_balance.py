@@ -8,7 +8,7 @@ from orderkeep.adapters.sql.ledger import SCHEMA, ledger_of
 from orderkeep.adapters.sql.migrate import HEAD
 from orderkeep.ledger.balance import Balance, Class
 from orderkeep.orders.commands import ApproveOrder, CancelOrder, PlaceHold
-from orderkeep.testing.shop import Shop
+from orderkeep.testing.counter import Shop
 
 
 async def balance(shop: Shop) -> Balance:

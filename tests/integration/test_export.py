@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from orderkeep.orders.commands import ApproveOrder
-from orderkeep.testing.shop import Shop
+from orderkeep.testing.counter import Shop
 
 COMMAND = (sys.executable, "-c", "from orderkeep.cli import main; main()")
 

@@ -14,8 +14,8 @@ import pytest
 from orderkeep.kernel.ids import OrderNo, WorkOrderRef
 from orderkeep.orders.commands import ApproveOrder, CancelOrder, RecordDelivery
 from orderkeep.orders.order import Delivered
+from orderkeep.testing.counter import Shop
 from orderkeep.testing.practice_mes import PracticeMesProcess
-from orderkeep.testing.shop import Shop
 
 COMMAND = (sys.executable, "-c", "from orderkeep.cli import main; main()")
 STRANGER = "OK-999996"
