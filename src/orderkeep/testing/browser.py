@@ -32,7 +32,7 @@ PEOPLE = (
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 WIDE, NARROW = 1440, 390
-PATIENCE_MS = 20_000.0
+PATIENCE_MS = 45_000.0
 """How long a person waits for something to appear: a busy machine is not a broken one."""
 DEADLINE_S = 60.0
 CSRF = {"X-Requested-With": "orderkeep"}
@@ -159,6 +159,11 @@ class Person:
         """All of it, on the page."""
         for word in words:
             expect(self.main).to_contain_text(word)
+
+    def reads(self, *words: str) -> None:
+        """All of it, in the head of an order's page: the journey below names every stage."""
+        for word in words:
+            expect(self.main.locator("header").first).to_contain_text(word)
 
     def presses(self, *keys: str) -> None:
         """Keys, one after the other; a Russian letter is pressed as its layout does."""
