@@ -6,7 +6,6 @@ import shutil
 import tempfile
 from pathlib import Path
 from statistics import median
-from time import perf_counter
 from typing import Any
 
 import msgspec
@@ -20,8 +19,19 @@ from orderkeep.kernel.clock import SystemClock
 
 ROWS = 100_000
 LOADS = 9
-FIRST_ROW = r"text=/^OK-\d{5,}/"
-"""An order's number, on the screen."""
+PATIENCE_S = 30.0
+POLL_S = 0.1
+FIRST_ROW = """
+    const row = () => document.querySelector('a[href*="OK-"]')?.getClientRects().length
+    const drawn = () => { window.firstRowMs = performance.now() }
+    const watch = new MutationObserver(() => {
+        if (!row()) return
+        watch.disconnect()
+        requestAnimationFrame(() => requestAnimationFrame(drawn))
+    })
+    watch.observe(document, { childList: true, subtree: true })
+"""
+"""Run in the page before its own scripts: from outside, asking would be slower than drawing."""
 
 TARGET_S = 1.0
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -95,9 +105,11 @@ async def _load(browser: Any, address: str, token: str) -> float:
     context = await browser.new_context(viewport={"width": 1440, "height": 900})
     await context.add_cookies([{"name": "orderkeep_session", "value": token, "url": address}])
     page = await context.new_page()
-    started = perf_counter()
+    await page.add_init_script(FIRST_ROW)
     await page.goto(f"{address}/board", wait_until="commit")
-    await page.locator(FIRST_ROW).first.wait_for(state="visible", timeout=30_000)
-    took = perf_counter() - started
+    async with asyncio.timeout(PATIENCE_S):
+        # Polled from here: the page's own rules forbid what Playwright would wait with.
+        while not (took_ms := float(await page.evaluate("window.firstRowMs ?? 0"))):
+            await asyncio.sleep(POLL_S)  # noqa: ASYNC110  # nothing rings here
     await context.close()
-    return round(took, 3)
+    return round(took_ms / 1000, 3)
