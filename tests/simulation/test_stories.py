@@ -4,12 +4,13 @@ from datetime import timedelta
 
 import pytest
 
+from orderkeep.bridge.work import LeaseLost
 from orderkeep.intake.ports import ClientRefTaken
 from orderkeep.kernel.errors import StoreBusy
 from orderkeep.kernel.ids import WorkOrderRef
 from orderkeep.orders import commands as c
 from orderkeep.orders.events import Actor, ActorKind, Cause
-from orderkeep.orders.order import Delivered
+from orderkeep.orders.order import Delivered, Stage
 from orderkeep.testing.people import HEAD, SENDER, Client
 from orderkeep.testing.town import Town
 
@@ -95,3 +96,24 @@ async def test_a_work_order_taken_back_may_still_say_that_it_had_come() -> None:
     assert town.see(no).diverged is None
     await tell(no, c.RecordMesWord("mes", WorkOrderRef(no), "accepted"), cause)
     assert town.see(no).diverged is not None  # Of a foreign MES it is news: it might be made twice.
+
+
+async def test_a_wish_to_have_it_back_is_not_forgotten_by_a_step_that_read_before() -> None:
+    # Seed 2979: the bridge had read the row, a cancellation was heard, and then the bridge wrote
+    # that there was nothing more to do: nobody ever asked for the work order back.
+    town = Town()
+    no = await town.order()
+    await town.process.steps["send"]()
+    row = town.store.read_now(lambda work: work.deliveries.get("mes", no))
+    assert row is not None
+    cause = Cause(HEAD, "CancelOrder", "office", "")
+    await town.process.master.handle(no, c.CancelOrder("changed my mind"), cause)
+    for name in ("relay", "inbox bridge"):
+        await town.process.steps[name]()
+
+    with pytest.raises(LeaseLost):
+        town.store.write_now(lambda work: work.deliveries.change(row, next_at=None))
+    await town.later()
+
+    assert town.mes.jobs[no].status == "recalled"
+    assert town.see(no).stage is Stage.CANCELLED

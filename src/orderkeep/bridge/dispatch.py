@@ -186,8 +186,10 @@ class Bridge:
         elif row.state not in {Delivered.RECALLED, Delivered.REJECTED}:
             # A row that is being sent is left to its sender, which finds the wish afterwards.
             # All others at once: until the next look somebody may begin to make it.
-            next_at = row.next_at if row.state is Delivered.SENDING else now
-            work.deliveries.change(row, recall_wanted=True, next_at=next_at)
+            if row.state is Delivered.SENDING:
+                work.deliveries.change(row, recall_wanted=True)
+            else:
+                work.deliveries.change(row, recall_wanted=True, next_at=now, **_unread(row))
 
     # --- the loop -------------------------------------------------------------------------------
 
@@ -514,6 +516,7 @@ class Bridge:
                 absent_seen=0,
                 mes_id=mes_id,
                 last_sent_at=sent_at,
+                **_unread(row),
             )
             said = f"decided by {cause.actor}"
             command = self._change(row.reference, state, said, mes_id)
@@ -576,6 +579,11 @@ class Bridge:
         reference: WorkOrderRef, state: Delivered, detail: str | None, mes_id: str | None = None
     ) -> RecordDelivery:
         return RecordDelivery(DESTINATION, reference, state, detail, mes_id)
+
+
+def _unread(row: Delivery) -> dict[str, int]:
+    """Whoever read the row before has to read it again: what they make of it is out of date."""
+    return {"lease_token": row.lease_token + 1}
 
 
 def is_current(order: Order, reference: str) -> bool:
