@@ -109,7 +109,9 @@ async def _load(browser: Any, address: str, token: str) -> float:
     await page.goto(f"{address}/board", wait_until="commit")
     async with asyncio.timeout(PATIENCE_S):
         # Polled from here: the page's own rules forbid what Playwright would wait with.
-        while not (took_ms := float(await page.evaluate("window.firstRowMs ?? 0"))):
-            await asyncio.sleep(POLL_S)  # noqa: ASYNC110  # nothing rings here
+        while not (  # noqa: ASYNC110  # nothing rings here
+            took_ms := float(await page.evaluate("window.firstRowMs ?? 0"))
+        ):
+            await asyncio.sleep(POLL_S)
     await context.close()
     return round(took_ms / 1000, 3)
