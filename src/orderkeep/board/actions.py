@@ -22,7 +22,7 @@ from orderkeep.kernel.money import Money
 from orderkeep.orders import commands as c
 from orderkeep.orders.events import Actor, ActorKind
 from orderkeep.orders.lifecycle import decide
-from orderkeep.orders.order import ARRIVED, FINAL, MAKING, Order, PriceState, Stage
+from orderkeep.orders.order import ARRIVED, FINAL, MAKING, Order, PriceState, Stage, return_is_open
 from orderkeep.orders.policy import Policy
 from orderkeep.orders.refusals import Context, TransitionRefused
 from orderkeep.orders.view import BoardRow, needs_person
@@ -261,7 +261,7 @@ _REGIONS: Mapping[str, Callable[[Order, Viewer], bool]] = MappingProxyType(
         "ship": lambda order, viewer: order.stage is Stage.PACKAGING,
         "cannot-be-made": lambda order, viewer: order.stage is Stage.MANUFACTURING_STARTED,
         "delivery-decide": lambda order, viewer: needs_person(order) in _UNDELIVERED,
-        "return-open": lambda order, viewer: order.return_case is None,
+        "return-open": lambda order, viewer: not return_is_open(order),
     }
 )
 """What the lifecycle is not asked: the workshop's own steps, and what a person decides."""
