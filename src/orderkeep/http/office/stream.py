@@ -29,7 +29,7 @@ MAX_ROWS = 32
 MAX_NEW = 8
 """Orders in one batch that nobody works on yet: browsers only count them, and counts come too."""
 
-FLOODED_S = 1.0
+FLOODED_S = 2.0
 
 QUEUE = 16
 """Batches a slow browser may be behind before it is let go."""
