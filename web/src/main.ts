@@ -13,5 +13,7 @@ whenSignedOut(() => {
   if (to.name !== "sign-in") void router.replace({ name: "sign-in", query: { to: to.fullPath } })
 })
 
+// Most people open the board: fetch it beside the words, not after them.
+if (["/", "/board", "/work"].includes(location.pathname)) void import("./features/board/BoardPage.vue")
 await speak(rememberedLocale())
 createApp(App).use(i18n).use(router).use(ui).mount("#app")
