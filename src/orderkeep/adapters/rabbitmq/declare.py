@@ -1,0 +1,133 @@
+"""Declares what has to be at the broker, and says what is there but different. Deletes nothing."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import aio_pika
+import structlog
+from aio_pika.abc import AbstractChannel
+from aio_pika.exceptions import ChannelClosed, ChannelNotFoundEntity, ChannelPreconditionFailed
+
+from orderkeep.adapters.rabbitmq.topology import (
+    Binding,
+    Exchange,
+    Queue,
+    Topology,
+    topology,
+    version_of,
+)
+
+Thing = Exchange | Queue | Binding
+Ask = Callable[[AbstractChannel], Awaitable[object]]
+
+log = structlog.get_logger()
+
+
+async def prepare(
+    connection: aio_pika.Connection,
+    routes: Mapping[str, Sequence[str]],
+    seconds: float,
+    max_length: int | None = None,
+) -> None:
+    """Declare what these routes need; what differs is logged, and used as it is."""
+    assert connection.transport is not None  # noqa: S101  # It is connected.
+    properties = connection.transport.connection.server_properties
+    wanted = topology(routes, version_of(properties.get("version")), max_length)
+    for sentence in await declare(connection, wanted, seconds):
+        log.error("broker.drifted", what=sentence)
+
+
+async def declare(connection: aio_pika.Connection, wanted: Topology, seconds: float) -> list[str]:
+    """Make what is missing; what is there but different stays, and is told in sentences.
+
+    ``seconds`` is the deadline of each single declaration.
+    """
+    declaring = _Declaring(connection, seconds)
+    told: list[str] = []
+    things: tuple[Thing, ...] = (*wanted.exchanges, *wanted.queues, *wanted.bindings)
+    for thing in things:
+        told += await declaring.try_(_sentence_head(thing), _asking(thing))
+    await declaring.close()
+    return told
+
+
+async def drift(connection: aio_pika.Connection, wanted: Topology, seconds: float) -> list[str]:
+    """What is missing or different, in sentences; changes nothing.
+
+    Over AMQP bindings cannot be seen; they are declared anew at every connection.
+    """
+    looking = _Declaring(connection, seconds)
+    told: list[str] = []
+    things: tuple[Thing, ...] = (*wanted.exchanges, *wanted.queues)
+    for thing in things:
+        missing = await looking.try_(_sentence_head(thing), _asking(thing, passive=True))
+        # Declaring what is there changes nothing, and says how it differs.
+        told += missing or await looking.try_(_sentence_head(thing), _asking(thing))
+    await looking.close()
+    return told
+
+
+class _Declaring:
+    """Declarations one after the other; the broker closes the channel of each that it refuses."""
+
+    def __init__(self, connection: aio_pika.Connection, seconds: float) -> None:
+        self._connection = connection
+        self._seconds = seconds
+        self._channel: AbstractChannel | None = None
+
+    async def try_(self, head: str, ask: Ask) -> list[str]:
+        try:
+            async with asyncio.timeout(self._seconds):
+                await ask(await self._open())
+        except ChannelNotFoundEntity:
+            self._channel = None
+            return [f"{head} is missing."]
+        except ChannelPreconditionFailed as refused:
+            self._channel = None
+            return [f"{head} differs: {refused}"]
+        except ChannelClosed as refused:
+            self._channel = None
+            return [f"{head} could not be declared: {refused}"]
+        return []
+
+    async def _open(self) -> AbstractChannel:
+        if self._channel is None:
+            self._channel = await self._connection.channel(publisher_confirms=False)
+        return self._channel
+
+    async def close(self) -> None:
+        if self._channel is not None:
+            async with asyncio.timeout(self._seconds):
+                await self._channel.close()
+
+
+def _asking(thing: Thing, *, passive: bool = False) -> Ask:
+    async def ask(opened: AbstractChannel) -> object:
+        channel = await opened.get_underlay_channel()
+        match thing:
+            case Exchange(name, type, arguments):
+                return await channel.exchange_declare(
+                    name,
+                    exchange_type=type,
+                    durable=True,
+                    passive=passive,
+                    arguments=dict(arguments),
+                )
+            case Queue(name, arguments):
+                return await channel.queue_declare(
+                    name, durable=True, passive=passive, arguments=dict(arguments)
+                )
+            case Binding(exchange, queue, key):
+                return await channel.queue_bind(queue, exchange, key)
+
+    return ask
+
+
+def _sentence_head(thing: Thing) -> str:
+    match thing:
+        case Exchange():
+            return f"Exchange {thing.name}"
+        case Queue():
+            return f"Queue {thing.name}"
+        case Binding():
+            return f"Binding of {thing.queue} to {thing.exchange} by {thing.key or 'everything'}"
