@@ -1,10 +1,11 @@
 """People, sessions, partners, keys, views and the audit: one text for both databases.
 
-The session of every request and the key of every call are asked for on the bare driver.
+The session of every request and the key of every call are asked for on the bare
+driver, and so are the names that every list shows.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol
@@ -42,6 +43,9 @@ _SESSION = (
     " FROM sessions s JOIN people p ON p.id = s.person_id"
     " WHERE s.token_sha256 = ? AND s.expires_at > ? AND p.disabled_at IS NULL"
 )
+_PEOPLE_NAMES = "SELECT login, name FROM people"
+_PARTNER_NAMES = "SELECT id, name FROM partners"
+_OPEN = "SELECT 1 FROM sessions WHERE token_sha256 = ? AND expires_at > ?"
 _KEY_HOLDER = (
     "SELECT k.id, p.id, p.name, k.rate, k.per_seconds, p.auto_approve_below"
     " FROM api_keys k JOIN partners p ON p.id = k.partner_id"
@@ -77,6 +81,10 @@ class SqlAccess:
 
     def people(self) -> Sequence[Person]:
         return [_person(row) for row in self._all(select(people).order_by(people.c.login))]
+
+    def names(self) -> tuple[Mapping[str, str], Mapping[str, str]]:
+        raw = self._work.raw
+        return dict(raw.execute(_PEOPLE_NAMES)), dict(raw.execute(_PARTNER_NAMES))
 
     def add_person(self, person: Person, password_hash: str) -> None:
         values = {
@@ -124,6 +132,10 @@ class SqlAccess:
         id_, login, name, role, locale, created_at, expires_at = row
         person = Person(id_, login, name, Role(role), locale, from_micros(created_at))
         return Session(person, from_micros(expires_at))
+
+    def session_is_open(self, token_sha256: str, now: datetime) -> bool:
+        found = self._work.raw.execute(_OPEN, (token_sha256, to_micros(now)))
+        return found.fetchone() is not None
 
     def extend_session(self, token_sha256: str, expires_at: datetime) -> None:
         self._work.connection.execute(

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from orderkeep.adapters.embedded import NOBODY
 from orderkeep.adapters.sql.hot_sqlite.board import Condition, Leg, Plan, read_page, walk
 from orderkeep.adapters.sql.hot_sqlite.board_rows import read_rows
 from orderkeep.adapters.sql.types import from_micros, to_micros
@@ -70,15 +71,17 @@ _FLOOR = (
 )
 _BACKLOG_OUT = (
     "SELECT count(*), min(at) FROM (SELECT at FROM outbox INDEXED BY ix_outbox_unsent"
-    " WHERE sent_at IS NULL ORDER BY row LIMIT ?)"
+    " WHERE sent_at IS NULL ORDER BY row LIMIT ?) unsent"
 )
 _BACKLOG_IN = (
     "SELECT count(*) FROM (SELECT 1 FROM inbox INDEXED BY ix_inbox_due WHERE consumer = ?"
-    " AND handled_at IS NULL AND dead_at IS NULL LIMIT ?)"
+    " AND handled_at IS NULL AND dead_at IS NULL LIMIT ?) unhandled"
 )
+_UNROUTED = "SELECT count(*) FROM (SELECT 1 FROM inbox WHERE consumer = ? LIMIT ?) there"
 _GIVEN = "SELECT value FROM counters WHERE name = 'orders'"
 _COUNTED = 10_000
 _CONSUMERS = ("quoting", "bridge", "floor")
+_RECEIVERS = (*_CONSUMERS, NOBODY)
 _APPROVALS = Plan(
     (
         Leg("ix_orders_stage", Condition("is_open AND stage = ?", ("PRICE_CALCULATED",))),
@@ -87,7 +90,7 @@ _APPROVALS = Plan(
                 "ix_orders_person",
                 Condition("needs_person = ? AND stage <> 'PRICE_CALCULATED'", (word,)),
             )
-            for word in ("price", "cancel")
+            for word in ("price", "cancel", "recalled")
         ),
     ),
     ("priority", "due_at", "n"),
@@ -165,7 +168,7 @@ class SqlBoard:
     def _capped(self, index: str, where: str, *values: str) -> Capped:
         counted = (
             f"SELECT count(*) FROM (SELECT 1 FROM orders INDEXED BY {index}"
-            f" WHERE {where} LIMIT {CAP + 1})"
+            f" WHERE {where} LIMIT {CAP + 1}) found"
         )
         n = int(self._raw.execute(counted, values).fetchone()[0])
         return Capped(min(n, CAP), more=n > CAP)
@@ -178,7 +181,8 @@ class SqlBoard:
         )
         given = self._raw.execute(_GIVEN).fetchone()
         age = (to_micros(now) - oldest) / 1_000_000 if oldest is not None else 0.0
-        return Backlog(self._stages(), given[0] if given else 0, unsent, age, unhandled)
+        [unrouted] = self._raw.execute(_UNROUTED, (NOBODY, _COUNTED)).fetchone()
+        return Backlog(self._stages(), given[0] if given else 0, unsent, age, unhandled, unrouted)
 
     # --- one order --------------------------------------------------------------------------
 
@@ -234,7 +238,7 @@ class SqlBoard:
         yield Hop(from_micros(at), "order", "outbox", kind, "kept", id_)
         if sent is not None:
             yield Hop(from_micros(sent), "outbox", "inbox", kind, "sent", id_)
-        for consumer in _CONSUMERS:
+        for consumer in _RECEIVERS:
             known = self._raw.execute(_RECEIVED, (consumer, id_)).fetchone()
             if known is None:
                 continue

@@ -9,7 +9,7 @@ from orderkeep.kernel.errors import OrderkeepError
 from orderkeep.orders.view import BoardRow
 
 CACHE_KIB = 64 * 1024
-CACHED_STATEMENTS = 512
+CACHED_STATEMENTS = 1024
 BUSY_TIMEOUT_S = 5.0
 _FULL = 2
 

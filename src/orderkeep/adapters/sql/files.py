@@ -4,13 +4,16 @@ import sqlite3
 from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
+from orderkeep.adapters.sql.hot_sqlite.many import look_up
 from orderkeep.adapters.sql.types import from_micros, to_micros
 from orderkeep.files.ports import StoredFile
 from orderkeep.kernel.ids import FileId, PartnerId
 
-_COLUMNS = "id, partner_id, uploaded_by, sha256, size_bytes, name, state, at"
-_ADD = f"INSERT INTO files ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-_FIND = f"SELECT {_COLUMNS} FROM files WHERE id = ?"
+COLUMNS = "id, partner_id, uploaded_by, sha256, size_bytes, name, state, at"
+_ADD = f"INSERT INTO files ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+# CROSS JOIN keeps the order of the tables: what is asked for leads, the index answers.
+_FIND = f"SELECT {COLUMNS} FROM {{asked}} CROSS JOIN files ON id = column1"
+_NAMED = "SELECT 1 FROM files WHERE sha256 = ? LIMIT 1"
 
 
 class _Work(Protocol):
@@ -38,11 +41,15 @@ class SqlFiles:
         self._raw.execute(_ADD, values)
 
     def find(self, ids: Collection[FileId]) -> Mapping[FileId, StoredFile]:
-        rows = (self._raw.execute(_FIND, (one,)).fetchone() for one in ids)
-        return {FileId(row[0]): _file(row) for row in rows if row is not None}
+        rows = look_up(self._raw, _FIND, "(?)", [(one,) for one in ids])
+        return {FileId(row[0]): stored_file(row) for row in rows}
+
+    def named(self, sha256: str) -> bool:
+        return self._raw.execute(_NAMED, (sha256,)).fetchone() is not None
 
 
-def _file(row: tuple[Any, ...]) -> StoredFile:
+def stored_file(row: tuple[Any, ...]) -> StoredFile:
+    """The file in a row of ``COLUMNS``."""
     id_, partner_id, uploaded_by, sha256, size_bytes, name, state, at = row
     return StoredFile(
         id=FileId(id_),

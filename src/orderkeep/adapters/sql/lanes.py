@@ -56,7 +56,7 @@ class Lane(Protocol[ItemT_contra]):
 class Lanes(Protocol):
     """Where a hot path leaves its items."""
 
-    def submit(self, lane: Lane[ItemT], item: ItemT) -> Awaitable[Any]:
+    def submit(self, lane: Any, item: Any) -> Awaitable[Any]:
         """Run the item in a shared commit; returning means it is on disk."""
         ...
 

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from orderkeep.kernel.errors import Refused
-from orderkeep.kernel.ids import order_no
+from orderkeep.kernel.ids import OrderNo, order_no
 from orderkeep.ledger.balance import (
     ON_THE_WAY,
     Balance,
@@ -389,7 +390,8 @@ def _case(
     row = None
     for values in orders:
         row = _read(_row, values, "its row", unreadable)
-    history = [_read(_filed, event, f"event {event[1]}", unreadable) for event in events]
+    filed_for = partial(_filed, order_no(n))  # Once an order: its check digit is not for free.
+    history = [_read(filed_for, event, f"event {event[1]}", unreadable) for event in events]
     readable = tuple(filed for filed in history if filed is not None)
     whole = readable if len(readable) == len(history) else ()
     return Case(
@@ -421,10 +423,10 @@ def _column(name: str, value: Any) -> Any:
     return Stage(value) if name == "stage" else value
 
 
-def _filed(event: tuple[Any, ...]) -> Filed:
-    n, seq, at, stage, kind, actor, role, command, source, trace_id, data, filed, partner = event
+def _filed(no: OrderNo, event: tuple[Any, ...]) -> Filed:
+    _, seq, at, stage, kind, actor, role, command, source, trace_id, data, filed, partner = event
     cause = Cause(Actor(ActorKind(kind), actor, role), command, source, trace_id)
-    recorded = Recorded(order_no(n), seq, _instant(at), Stage(stage), cause, decode(data))
+    recorded = Recorded(no, seq, _instant(at), Stage(stage), cause, decode(data))
     return Filed(recorded, filed, partner)
 
 

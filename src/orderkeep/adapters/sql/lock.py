@@ -41,7 +41,7 @@ class ServerLock:
             holder = os.read(self._fd, 32).decode(errors="replace").strip() or "unknown"
             raise AlreadyRunning(
                 f"Another orderkeep serves {database} (process {holder})."
-                " SQLite has one server; stop that one, or use PostgreSQL."
+                " SQLite has one server: stop that one first."
             ) from error
         _held.add(self._path)
         os.ftruncate(self._fd, 0)

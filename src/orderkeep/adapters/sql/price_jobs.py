@@ -50,11 +50,21 @@ _TAKE = (
         price_jobs.c.attempts,
     )
 )
+_ANY = select(price_jobs.c.row).where(_WAITING, _FREE).limit(1)
+_FREE_TAKEN = (
+    update(price_jobs)
+    .where(price_jobs.c.state == "running", price_jobs.c.leased_until == bindparam("lease_ends"))
+    .values(state="queued", leased_until=None)
+)
 _KNOWN = select(price_jobs.c.row).where(
     price_jobs.c.order_n == bindparam("n"), price_jobs.c.version == bindparam("asked")
 )
 _WRITE = update(price_jobs).where(
     price_jobs.c.row == bindparam("of"), price_jobs.c.lease_token == bindparam("token"), _WAITING
+)
+# Only what still runs: given back twice, an attempt would be uncounted twice.
+_GIVE_BACK = _WRITE.where(price_jobs.c.state == "running").values(
+    state="queued", leased_until=bindparam("due"), attempts=price_jobs.c.attempts - 1
 )
 
 
@@ -74,6 +84,10 @@ class SqlPriceJobs:
                 )
             )
 
+    def waits(self, now: datetime) -> bool:
+        found = self._connection.execute(_ANY, {"now": now, "too_far": now + FARTHEST})
+        return found.first() is not None
+
     def take(self, now: datetime, lease_ends: datetime, limit: int) -> Sequence[PriceJob]:
         taken = self._connection.execute(
             _TAKE, {"now": now, "too_far": now + FARTHEST, "lease_ends": lease_ends, "most": limit}
@@ -86,6 +100,15 @@ class SqlPriceJobs:
 
     def done(self, job: PriceJob) -> bool:
         return self._write(job, state="done", leased_until=None)
+
+    def renew(self, job: PriceJob, lease_ends: datetime) -> bool:
+        return self._write(job, leased_until=lease_ends)
+
+    def free_taken(self, lease_ends: datetime) -> None:
+        self._connection.execute(_FREE_TAKEN, {"lease_ends": lease_ends})
+
+    def give_back(self, job: PriceJob, due: datetime) -> None:
+        self._connection.execute(_GIVE_BACK, {"of": job.row, "token": job.token, "due": due})
 
     def put_back(self, job: PriceJob, due: datetime) -> None:
         self._write(job, state="queued", leased_until=due)

@@ -9,6 +9,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from orderkeep.adapters.sql.behind import Behind
 from orderkeep.adapters.sql.checkpoints import Checkpoints, checkpoint
 from orderkeep.adapters.sql.connections import Link, database_path, facts, open_link
 from orderkeep.adapters.sql.hot_sqlite.accept import AcceptBatch, SqlAcceptLane
@@ -16,6 +17,7 @@ from orderkeep.adapters.sql.hot_sqlite.claim import ClaimBatch, SqlClaimLane
 from orderkeep.adapters.sql.lanes import RETRY_AFTER, Lane, UnitLane
 from orderkeep.adapters.sql.lock import ServerLock
 from orderkeep.adapters.sql.migrate import require_current
+from orderkeep.adapters.sql.room import has_room
 from orderkeep.adapters.sql.work import SqlWork
 from orderkeep.adapters.sql.writer import Told, Waiting, Writer
 from orderkeep.kernel.bells import Bells
@@ -59,6 +61,7 @@ class SqliteStore:
         self._writer = Writer(open_link(path), lambda: open_link(path), self._told)
         self._writer.between_batches = self._keep_log_short
         self._writer.is_in_place = lambda: self._checkpoints.in_place
+        self._writer.has_room = lambda: has_room(path)
         self._lanes: dict[int, Waiting] = {}
         # Lanes opened first go first: accepting before claiming before everything else.
         self._accepting = AcceptBatch()
@@ -67,7 +70,7 @@ class SqliteStore:
             self._open_lane(hot, HOT_SHARE)
         self._units = self._writer.add_lane(UnitLane(), UNIT_SHARE, UNITS_IN_A_RUSH)
         self._later = self._writer.add_lane(UnitLane(), BEHIND_SHARE, BEHIND_IN_A_RUSH)
-        self.behind = Behind(self)
+        self.behind: Behind[SqlWork] = Behind(self)
         self._reader = open_link(path, read_only=True)
         self._reader.rows = {}
         self._long_readers = ThreadPoolExecutor(LONG_READERS, "store-reader")
@@ -146,6 +149,7 @@ class SqliteStore:
         return {
             **facts(self._reader.raw),
             "in_place": int(self._checkpoints.in_place),
+            "failing": int(self._writer.failing),
             "wal_bytes": self._checkpoints.wal_bytes(),
             "queue_depth": self._writer.depth,
             "batches": self._writer.batches,
@@ -182,21 +186,6 @@ class SqliteStore:
         if self._checkpoints.nearly_done:
             self._checkpoints.nearly_done = False
             checkpoint(self._writer.link.raw, "PASSIVE")
-
-
-class Behind:
-    """The store as workers use it: implements ``kernel.store.Store[SqlWork]``."""
-
-    def __init__(self, store: SqliteStore) -> None:
-        self._store = store
-
-    async def write(self, unit: Callable[[SqlWork], T]) -> T:
-        """Run a unit of work behind whatever people and partners wait for."""
-        return await self._store.write_later(unit)
-
-    async def read(self, query: Callable[[SqlWork], T]) -> T:
-        """Run a short query here and now on a snapshot of everything committed."""
-        return await self._store.read(query)
 
 
 def open_store(url: str, bells: Bells, *, serve: bool = False) -> SqliteStore:

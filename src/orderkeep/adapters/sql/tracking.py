@@ -35,6 +35,8 @@ class _Work(Protocol):
 class SqlTracking:
     """Implements ``orders.tracking.TrackingStore``."""
 
+    EVENTS = _EVENTS
+
     def __init__(self, work: _Work) -> None:
         self._work = work
 
@@ -52,7 +54,7 @@ class SqlTracking:
     ) -> tuple[Sequence[Announced], int | None]:
         page: list[Announced] = []
         looked_at, last = 0, after
-        for row in self._work.raw.execute(_EVENTS, (partner_id, after, STRETCH)):
+        for row in self._work.raw.execute(self.EVENTS, (partner_id, after, STRETCH)):
             if len(page) == limit:
                 return page, last
             looked_at, last = looked_at + 1, row[0]

@@ -16,7 +16,7 @@ _FARTHEST = FARTHEST // MICROSECOND
 
 
 def to_micros(instant: datetime) -> int:
-    """Microseconds since 1970, exact; how SQLite keeps an instant."""
+    """Microseconds since 1970, exact; how the drivers are handed an instant."""
     return (instant - EPOCH) // MICROSECOND
 
 
@@ -31,7 +31,10 @@ def is_ahead(instant: int, now: int) -> bool:
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware instant in UTC: microseconds on SQLite, ``timestamptz`` on PostgreSQL."""
+    """An aware instant in UTC: microseconds on SQLite, ``timestamptz`` on PostgreSQL.
+
+    Both drivers are handed microseconds; PostgreSQL's makes instants of them on the wire.
+    """
 
     impl = BigInteger
     cache_ok = True
@@ -46,16 +49,17 @@ class UtcDateTime(TypeDecorator[datetime]):
             return None
         if value.tzinfo is None:
             raise ValueError("a naive instant cannot be stored")
-        return to_micros(value) if dialect.name == "sqlite" else value.astimezone(UTC)
+        return to_micros(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return from_micros(value) if dialect.name == "sqlite" else value.astimezone(UTC)
+        return None if value is None else from_micros(value)
 
 
 class ExactDecimal(TypeDecorator[Decimal]):
-    """A decimal that comes back as it went in: text on SQLite, ``numeric`` on PostgreSQL."""
+    """A decimal that comes back as it went in: text on SQLite, ``numeric`` on PostgreSQL.
+
+    Both drivers are handed texts.
+    """
 
     impl = Numeric
     cache_ok = True
@@ -64,7 +68,7 @@ class ExactDecimal(TypeDecorator[Decimal]):
         return dialect.type_descriptor(String() if dialect.name == "sqlite" else Numeric())
 
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> Any:
-        return str(value) if value is not None and dialect.name == "sqlite" else value
+        return None if value is None else str(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Decimal | None:
         return None if value is None else Decimal(value)

@@ -19,6 +19,7 @@ from orderkeep.adapters.sql.lanes import (
     CommitFailed,
     Failed,
     Lane,
+    UnitLane,
     busy,
     run_batch,
 )
@@ -33,6 +34,12 @@ RUSH = 8
 """Items of the lanes before it that make a commit one in which a lane takes its small share."""
 
 RUSH_LASTS_S = 0.1
+
+PROBE_S = 3.0
+"""How often a failing writer tries whether it is over, with a write of its own if need be."""
+
+FULL_ENOUGH = 64
+"""Items that need not wait for the end of the loop's turn: their commit may run beside it."""
 
 _Taken = list[tuple["Waiting", list["_Entry"]]]
 _Entry = tuple[Any, "asyncio.Future[Any]"]
@@ -104,7 +111,8 @@ class Writer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: list[Waiting] = []
         self._wake = threading.Event()
-        self._asleep = False
+        self._unannounced = 0
+        self._in_hand: _Taken = []
         self._closing = False
         self._thread = threading.Thread(target=self._serve, name="store-writer", daemon=True)
         self.between_batches: Callable[[], None] | None = None
@@ -112,6 +120,11 @@ class Writer:
         self._broken = False
         self.batches = 0
         self.last_commit_ms = 0.0
+        self.failing = False
+        """Whether a batch was lost to the disk, and nothing has landed since with room for more."""
+        self.has_room: Callable[[], bool] = lambda: True
+        self._tried_at = float("-inf")
+        self._probing = Waiting(UnitLane(), 1, 1)
         self._rushed_at = float("-inf")
 
     def start(self) -> None:
@@ -145,12 +158,31 @@ class Writer:
             raise StoreBusy("The database file is not where it was", retry_after=RETRY_AFTER)
         if len(waiting.entries) >= QUEUE_BOUND:
             raise StoreBusy("Too much waits for the disk", retry_after=RETRY_AFTER)
-        self._loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = self._loop.create_future()
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop, self._unannounced = loop, 0  # what the last one had not announced is lost
+        future: asyncio.Future[Any] = loop.create_future()
         waiting.entries.append((item, future))
-        if self._asleep:
-            self._wake.set()
+        self._announce(loop)
         return future
+
+    def _announce(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._unannounced += 1
+        if self._unannounced >= FULL_ENOUGH:
+            self._ring()
+        elif self._unannounced == 1:
+            loop.call_soon(self._ring)
+
+    def _ring(self) -> None:
+        """Tell the writer that something waits.
+
+        Once for all that came in one turn of the loop, which costs nobody time: an answer could
+        not leave before the turn ends. A writer told of the first would take it alone, pay for a
+        whole commit, and hold the interpreter while the others are read.
+        """
+        if self._unannounced:
+            self._unannounced = 0
+            self._wake.set()
 
     def stop(self) -> None:
         """Refuse new items, finish what waits, end the thread."""
@@ -162,15 +194,36 @@ class Writer:
     # --- on the writer's thread ---------------------------------------------------------------
 
     def _serve(self) -> None:
+        try:
+            self._write_until_closed()
+        except BaseException as error:
+            self._give_up(error)
+            raise
+
+    def _write_until_closed(self) -> None:
         while True:
-            taken = self._take()
+            taken = self._in_hand = self._take()
             if taken:
                 self._carry(self._run(taken))
+                self._in_hand = []
                 self._rest()
             elif self._closing:
                 return
-            else:
-                self._sleep()
+            if self.failing:
+                self._probe()
+            # What is left over of a share has been announced already.
+            if self.depth <= self._unannounced and not self._closing:
+                self._wake.wait(PROBE_S if self.failing else None)
+            self._wake.clear()
+
+    def _give_up(self, error: BaseException) -> None:
+        """A bug has ended this thread: nobody may wait for it, and the process is not ready."""
+        self._closing = self.failing = True
+        lost = CommitOutcomeUnknown("Writing has stopped for a fault of ours; ask again later")
+        lost.__cause__ = error
+        while taken := self._in_hand or self._take():
+            self._in_hand = []
+            self._carry(_told(taken, repeat(Failed(lost))))
 
     def _rest(self) -> None:
         with suppress(sqlite3.Error):  # a checkpoint that failed is made up for by the next
@@ -189,24 +242,40 @@ class Writer:
                 self._rushed_at = perf_counter()
         return taken
 
-    def _sleep(self) -> None:
-        self._asleep = True
-        # Looked at once more: an item that came before the flag was up has not rung.
-        if not self.depth and not self._closing:
-            self._wake.wait()
-        self._asleep = False
-        self._wake.clear()
+    def _probe(self) -> None:
+        """Try a small write: who found us failing sends nobody, and nobody else would find out."""
+        if self.is_in_place() and self._may_try():
+            waits_for_it: Any = None
+            self._run([(self._probing, [(_touch, waits_for_it)])])
+
+    def _may_try(self) -> bool:
+        return perf_counter() - self._tried_at >= PROBE_S
+
+    def _failed(self) -> None:
+        self.failing = True
+        self._tried_at = perf_counter()
+
+    def _landed(self) -> None:
+        if self.failing and self._may_try():
+            self._tried_at = perf_counter()
+            self.failing = not self.has_room()
 
     def _run(self, taken: _Taken) -> Told:
         work = SqlWork(self.link)
         started = perf_counter()
         try:
+            changes = self.link.raw.total_changes
             outcomes = run_batch(work, _batch(taken))
         except Exception as error:  # noqa: BLE001  # every caller of the batch is told
+            self._failed()
             self._recover(error)
             return _told(taken, repeat(Failed(fate(error))))
         self.batches += 1
         self.last_commit_ms = (perf_counter() - started) * 1000
+        if any(type(outcome) is Failed and _is_busy(outcome) for outcome in outcomes):
+            self._failed()
+        elif self.link.raw.total_changes > changes:  # A commit of nothing touches no disk.
+            self._landed()
         return _told(taken, outcomes, set(work.woken), work.board_rows)
 
     def _recover(self, error: Exception) -> None:
@@ -232,6 +301,15 @@ class Writer:
             self._loop.call_soon_threadsafe(self._tell, told)
         except RuntimeError:
             return  # the loop is gone, and its callers with it
+
+
+def _touch(work: SqlWork) -> None:
+    work.raw.execute("UPDATE alembic_version SET version_num = version_num")
+
+
+def _is_busy(outcome: Failed) -> bool:
+    """Whether an item was undone alone for the disk's sake."""
+    return isinstance(outcome.error, StoreBusy)
 
 
 def _spoils_the_connection(error: Exception) -> bool:

@@ -85,22 +85,22 @@ class AcceptBatch(HalvingLane[Prepared]):
     gates: Gates | None = Gates(BEFORE_COMMIT, AFTER_COMMIT)
 
     def run_all(self, work: SqlWork, items: Sequence[Prepared]) -> Sequence[Any]:
-        desk = _Desk(work.raw, items, work.counters.following())
+        desk = Desk(work.counters.following(), *_known(work.raw, items))
         outcomes = [desk.take(item) for item in items]
-        desk.write(work.raw)
+        _write(work.raw, desk)
         if desk.fresh:
             work.counters.take(len(desk.fresh))
             work.counters.add(of_stage(Stage.SUBMITTED), len(desk.fresh))
             work.wake(TOPIC)
         if work.watched:
-            work.board_rows += [_board_row(no, item) for _, no, item in desk.fresh[:SHOWN]]
+            work.board_rows += desk.shown()
         return outcomes
 
 
 class SqlAcceptLane:
     """Implements ``intake.ports.AcceptLane``."""
 
-    def __init__(self, lanes: Lanes, batch: AcceptBatch, policy: Policy) -> None:
+    def __init__(self, lanes: Lanes, batch: object, policy: Policy) -> None:
         self._lanes = lanes
         self._batch = batch
         norm = policy.norms[Stage.SUBMITTED]
@@ -140,13 +140,17 @@ class SqlAcceptLane:
         return min(self._norm_risk, way, timedelta(microseconds=way) * self._share // MICROSECOND)
 
 
-class _Desk:
+Names = dict[tuple[str, str], Known]
+"""What is known of partners' keys, or of their clients' numbers."""
+
+
+class Desk:
     """Decides item by item what is new, and collects the rows of all of them."""
 
-    def __init__(self, raw: sqlite3.Connection, items: Sequence[Prepared], following: int) -> None:
+    def __init__(self, following: int, keys: Names, refs: Names) -> None:
         self._next = following
-        self._keys, self._refs = _known(raw, items)
-        self._key_rows: list[tuple[Any, ...]] = []
+        self._keys, self._refs = keys, refs
+        self.key_rows: list[tuple[Any, ...]] = []
         self.fresh: list[tuple[int, OrderNo, Prepared]] = []
 
     def take(self, item: Prepared) -> Acceptance | Failed:
@@ -167,18 +171,12 @@ class _Desk:
             return Failed(_taken(known))
         # Also when the key is a second one for the same order: it too means it for ever.
         known = self._keys[key] = self._refs[ref]
-        self._key_rows.append((*key, submission.body_sha256, known.n, item.at))
+        self.key_rows.append((*key, submission.body_sha256, known.n, item.at))
         return outcome
 
-    def write(self, raw: sqlite3.Connection) -> None:
-        fresh = self.fresh
-        insert_many(raw, _ORDER, _ORDER_ROW, [(n, *item.order) for n, _, item in fresh])
-        insert_many(raw, _EVENT, _EVENT_ROW, [(n, *item.event) for n, _, item in fresh])
-        insert_many(raw, _SUBMISSION, "(?, ?)", [(n, item.submission.body) for n, _, item in fresh])
-        insert_many(raw, _KEY, "(?, ?, ?, ?, ?)", self._key_rows)
-        insert_many(
-            raw, _ENVELOPE, _ENVELOPE_ROW, [_announcement(no, item) for _, no, item in fresh]
-        )
+    def shown(self) -> list[BoardRow]:
+        """What watchers of the board see of the fresh orders."""
+        return [_board_row(no, item) for _, no, item in self.fresh[:SHOWN]]
 
     def _open(self, item: Prepared, ref: tuple[str, str]) -> Acceptance:
         n, submission = self._next, item.submission
@@ -189,16 +187,22 @@ class _Desk:
         return Acceptance(no, submission.client_ref, submission.at, replayed=False)
 
 
-_Names = dict[tuple[str, str], Known]
+def _write(raw: sqlite3.Connection, desk: Desk) -> None:
+    fresh = desk.fresh
+    insert_many(raw, _ORDER, _ORDER_ROW, [(n, *item.order) for n, _, item in fresh])
+    insert_many(raw, _EVENT, _EVENT_ROW, [(n, *item.event) for n, _, item in fresh])
+    insert_many(raw, _SUBMISSION, "(?, ?)", [(n, item.submission.body) for n, _, item in fresh])
+    insert_many(raw, _KEY, "(?, ?, ?, ?, ?)", desk.key_rows)
+    insert_many(raw, _ENVELOPE, _ENVELOPE_ROW, [announcement(no, item) for _, no, item in fresh])
 
 
-def _known(raw: sqlite3.Connection, items: Sequence[Prepared]) -> tuple[_Names, _Names]:
+def _known(raw: sqlite3.Connection, items: Sequence[Prepared]) -> tuple[Names, Names]:
     keys = [(item.submission.partner_id, item.submission.key) for item in items]
     refs = [(item.submission.partner_id, item.submission.client_ref) for item in items]
     return _named(raw, _BY_KEY, keys), _named(raw, _BY_REF, refs)
 
 
-def _named(raw: sqlite3.Connection, query: str, names: Sequence[tuple[str, str]]) -> _Names:
+def _named(raw: sqlite3.Connection, query: str, names: Sequence[tuple[str, str]]) -> Names:
     return {(row[0], row[1]): Known(*row[2:]) for row in look_up(raw, query, "(?, ?)", names)}
 
 
@@ -227,7 +231,7 @@ def _event_tail(submission: Submission, at: int) -> tuple[Any, ...]:
     )
 
 
-def _announcement(no: OrderNo, item: Prepared) -> tuple[Any, ...]:
+def announcement(no: OrderNo, item: Prepared) -> tuple[Any, ...]:
     submission = item.submission
     body = b'{"order_no":"%b","version":1}' % no.encode()
     return (submission.envelope_id, no, item.at, submission.cause.trace_id, body)

@@ -166,7 +166,7 @@ def _by_change(wanted: Filter) -> Plan:
     if not wanted.stages:
         rest = (Condition("o.is_open"), *rest)
     last = Condition("o.version = e.seq")
-    return Plan((Leg("events", Condition("1")),), _CHANGED, (last, *rest))
+    return Plan((Leg("events", Condition("true")),), _CHANGED, (last, *rest))
 
 
 def _rest(wanted: Filter, driver: str) -> tuple[Condition, ...]:
@@ -222,8 +222,8 @@ def _keys(
     work: Connected, planned: Plan, leg: Leg, after: Cursor | None, stretch: int
 ) -> Iterator[_Seen]:
     """The entries of a leg from a place on, in order, read as they are asked for."""
-    beyond = _beyond(planned.key, after.key) if after else Condition("1")
-    kept = " AND ".join(condition.sql for condition in planned.rest) or "1"
+    beyond = _beyond(planned.key, after.key) if after else Condition("true")
+    kept = " AND ".join(condition.sql for condition in planned.rest) or "true"
     checked = [value for condition in planned.rest for value in condition.values]
     columns = ", ".join(column.lstrip("-") for column in planned.key)
     statement = (
@@ -255,6 +255,8 @@ def _source(leg: Leg) -> str:
 
 
 def _direction(column: str) -> str:
+    if column == "due_at":
+        return "due_at NULLS FIRST"  # as it is anyway on SQLite, and not on PostgreSQL
     return f"{column[1:]} DESC" if column.startswith("-") else column
 
 

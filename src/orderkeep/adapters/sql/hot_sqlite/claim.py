@@ -58,7 +58,10 @@ class ClaimBatch(HalvingLane[Claiming]):
         if all(item.no is not None for item in items):
             return iter(())
         # As many as there are operators: those who name an order may take some of them.
-        return iter([row[0] for row in work.raw.execute(_FIRST, (len(items),))])
+        return self._first(work, len(items))
+
+    def _first(self, work: SqlWork, count: int) -> Iterator[int]:
+        return iter([row[0] for row in work.raw.execute(_FIRST, (count,))])
 
     def _serve(
         self, work: SqlWork, item: Claiming, free: Iterator[int]
@@ -70,8 +73,7 @@ class ClaimBatch(HalvingLane[Claiming]):
         return next((recorded for recorded in taken if recorded is not None), None)
 
     def _take(self, work: SqlWork, n: int, item: Claiming) -> Recorded | None:
-        now, until = to_micros(item.now), to_micros(item.until)
-        row = work.raw.execute(_CLAIM, (n, now, item.operator, until)).fetchone()
+        row = self._claimed(work, n, item)
         if row is None:
             return None
         recorded = _recorded(n, row[_VERSION], item)
@@ -79,6 +81,11 @@ class ClaimBatch(HalvingLane[Claiming]):
         if work.watched:
             work.changed(row_from(n, row))
         return recorded
+
+    def _claimed(self, work: SqlWork, n: int, item: Claiming) -> Sequence[Any] | None:
+        """The row as it is now, if the order was free."""
+        found: Sequence[Any] | None = work.raw.execute(_CLAIM, (n, *instants(item))).fetchone()
+        return found
 
     def _refusal(self, work: SqlWork, no: OrderNo, item: Claiming) -> Recorded | Failed:
         """What the lifecycle says: who has it, or why it cannot be taken now."""
@@ -99,7 +106,7 @@ class ClaimBatch(HalvingLane[Claiming]):
 class SqlClaimLane:
     """Takes orders for operators; returning means the claim is on disk."""
 
-    def __init__(self, lanes: Lanes, batch: ClaimBatch) -> None:
+    def __init__(self, lanes: Lanes, batch: object) -> None:
         self._lanes = lanes
         self._batch = batch
 
@@ -123,6 +130,11 @@ class SqlClaimLane:
         item = Claiming(no, operator, now, until, cause)
         recorded: Recorded = await self._lanes.submit(self._batch, item)
         return recorded
+
+
+def instants(item: Claiming) -> tuple[int, str, int]:
+    """When the claim begins, whose it is, and when it ends."""
+    return to_micros(item.now), item.operator, to_micros(item.until)
 
 
 def _recorded(n: int, seq: int, item: Claiming) -> Recorded:

@@ -10,11 +10,11 @@ ORDERS = "orders"
 _LAST = "SELECT value FROM counters WHERE name = 'orders'"
 _TAKE = (
     "INSERT INTO counters (name, value) VALUES (?1, ?2)"
-    " ON CONFLICT (name) DO UPDATE SET value = value + excluded.value RETURNING value"
+    " ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value RETURNING value"
 )
 _ADD = (
     "INSERT INTO counters (name, value) VALUES (?, ?)"
-    " ON CONFLICT (name) DO UPDATE SET value = value + excluded.value"
+    " ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value"
 )
 
 

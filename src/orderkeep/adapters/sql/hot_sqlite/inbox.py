@@ -6,9 +6,10 @@ from typing import Any
 
 from orderkeep.adapters.sql.hot_sqlite.base import Work
 from orderkeep.adapters.sql.hot_sqlite.outbox import envelope_of
-from orderkeep.adapters.sql.types import is_ahead, to_micros
+from orderkeep.adapters.sql.types import from_micros, is_ahead, to_micros
 from orderkeep.delivery.envelope import Envelope
 from orderkeep.delivery.ports import Received
+from orderkeep.kernel.ids import EnvelopeId
 
 WINDOW = 512
 """Unhandled rows looked at in one step; the search goes on until enough are due."""
@@ -23,6 +24,11 @@ _RECEIVE = (
 )
 _KNOWN = "SELECT body FROM inbox WHERE consumer = ? AND message_id = ?"
 _QUARANTINE = "INSERT INTO quarantine (consumer, message_id, at, why, body) VALUES (?, ?, ?, ?, ?)"
+# The quarantine is short, or people have other worries than how long looking through it takes.
+_IS_ASIDE = (
+    "SELECT 1 FROM quarantine WHERE consumer = ? AND COALESCE(message_id, '') = ? AND body = ?"
+    " AND settled_at IS NULL"
+)
 _UNHANDLED = (
     "SELECT row, order_key, next_at FROM inbox INDEXED BY ix_inbox_due"
     " WHERE consumer = ? AND handled_at IS NULL AND dead_at IS NULL AND row > ?"
@@ -32,6 +38,7 @@ _GET = (
     "SELECT consumer, attempts, message_id, kind, schema_version, order_key, at, trace_id, body"
     " FROM inbox WHERE row = ?"
 )
+_HOLDS = "SELECT 1 FROM inbox WHERE consumer = ? AND message_id = ?"
 _HANDLED = "UPDATE inbox SET handled_at = ? WHERE row = ?"
 _RETRY = "UPDATE inbox SET attempts = attempts + 1, next_at = ?, why = ? WHERE row = ?"
 _PARK = "UPDATE inbox SET attempts = attempts + 1, dead_at = ?, why = ? WHERE row = ?"
@@ -47,6 +54,17 @@ class SqlInbox:
         at = to_micros(now)
         return sum(self._receive(consumer, envelope, at) for envelope in envelopes)
 
+    def set_aside(
+        self, consumer: str, message_id: str | None, body: bytes, why: str, now: datetime
+    ) -> None:
+        # What is delivered again must not be set aside again.
+        if self._raw.execute(_IS_ASIDE, (consumer, message_id or "", body)).fetchone() is None:
+            row = (consumer, message_id, to_micros(now), why, body)
+            self._raw.execute(_QUARANTINE, row)
+
+    def holds(self, consumer: str, ids: Sequence[EnvelopeId]) -> set[EnvelopeId]:
+        return {id_ for id_ in ids if self._raw.execute(_HOLDS, (consumer, id_)).fetchone()}
+
     def due(self, consumer: str, now: datetime, limit: int) -> Sequence[Received]:
         rows = self._ready(consumer, to_micros(now), limit)
         return [self._received(row) for row in rows]
@@ -61,13 +79,16 @@ class SqlInbox:
         self._raw.execute(_PARK, (to_micros(now), why, row))
 
     def _receive(self, consumer: str, envelope: Envelope, now: int) -> bool:
-        if self._raw.execute(_RECEIVE, _row(consumer, envelope, now)).rowcount:
+        if self._is_new(consumer, envelope, now):
             return True
         known = self._raw.execute(_KNOWN, (consumer, envelope.id)).fetchone()
         if known[0] != envelope.body:
-            set_aside = (consumer, envelope.id, now, OTHER_BODY, envelope.body)
-            self._raw.execute(_QUARANTINE, set_aside)
+            at = from_micros(now)
+            self.set_aside(consumer, envelope.id, envelope.body, OTHER_BODY, at)
         return False
+
+    def _is_new(self, consumer: str, envelope: Envelope, now: int) -> bool:
+        return self._raw.execute(_RECEIVE, row_of(consumer, envelope, now)).rowcount > 0
 
     def _ready(self, consumer: str, now: int, limit: int) -> list[int]:
         """The first unhandled row of each order key, if its turn has come."""
@@ -94,7 +115,8 @@ class SqlInbox:
         return Received(row, consumer, attempts, envelope_of(*envelope))
 
 
-def _row(consumer: str, envelope: Envelope, now: int) -> tuple[Any, ...]:
+def row_of(consumer: str, envelope: Envelope, now: int) -> tuple[Any, ...]:
+    """The values of an envelope that has arrived."""
     return (
         consumer,
         envelope.id,

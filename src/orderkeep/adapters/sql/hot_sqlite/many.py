@@ -9,8 +9,8 @@ from functools import cache
 from itertools import chain
 from typing import Any
 
-SIZES = (64, 16, 4, 1)
-"""Rows in one statement; few sizes, so that every statement stays prepared."""
+MOST = 64
+"""Rows in one statement; every number up to it stays prepared (``CACHED_STATEMENTS``)."""
 
 
 def insert_many(
@@ -31,11 +31,8 @@ def look_up(
 
 
 def _chunks(rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Sequence[Any]]]:
-    start = 0
-    for size in SIZES:
-        while len(rows) - start >= size:
-            yield rows[start : start + size]
-            start += size
+    for start in range(0, len(rows), MOST):
+        yield rows[start : start + MOST]
 
 
 @cache

@@ -58,10 +58,10 @@ class SqlOrders:
 
     def append(self, before_version: int, recorded: Sequence[Recorded], row: BoardRow) -> None:
         n = order_n(row.order_no)
-        before = self._raw.execute(_ROW, (n,)).fetchone()
+        before = self._row(n)
         if before is None or before[_VERSION] != before_version:
             raise StaleOrder(f"{row.order_no} has moved on", order_no=row.order_no)
-        after = columns(row)
+        after = self._columns(row)
         self._replace(n, before, after)
         self._record(n, recorded, row)
         self._work.counters.moved(before[_STAGE], after[_STAGE])
@@ -71,9 +71,15 @@ class SqlOrders:
 
     def open(self, first: Sequence[Recorded], row: BoardRow) -> None:
         n = order_n(row.order_no)
-        self._raw.execute(_OPEN, (n, *columns(row)))
+        self._raw.execute(_OPEN, (n, *self._columns(row)))
         self._record(n, first, row)
         self._work.counters.add(of_stage(row.stage), 1)
+
+    def _row(self, n: int | None) -> Any:
+        return self._raw.execute(_ROW, (n,)).fetchone()
+
+    def _columns(self, row: BoardRow) -> tuple[Any, ...]:
+        return columns(row)
 
     def _replace(self, n: int | None, before: Sequence[Any], after: Sequence[Any]) -> None:
         # Only what changed: SQLite rewrites every index that mentions an assigned column.

@@ -7,7 +7,7 @@ from typing import Any
 from orderkeep.adapters.sql.hot_sqlite.base import Work
 from orderkeep.adapters.sql.types import from_micros, is_ahead, to_micros
 from orderkeep.delivery.envelope import Envelope
-from orderkeep.delivery.ports import Leased
+from orderkeep.delivery.ports import Carried, Leased
 from orderkeep.kernel.ids import EnvelopeId
 
 TOPIC = "relay"
@@ -33,6 +33,11 @@ _SENT = "UPDATE outbox SET sent_at = ? WHERE row = ? AND lease_token = ? AND sen
 _PUT_BACK = (
     "UPDATE outbox SET leased_until = ? WHERE row = ? AND lease_token = ? AND sent_at IS NULL"
 )
+_CARRIED = (
+    "SELECT row, id, kind, order_key, sent_at FROM outbox"
+    " WHERE sent_at IS NOT NULL AND row > ? ORDER BY row LIMIT ?"
+)
+_SEND_AGAIN = "UPDATE outbox SET sent_at = NULL, leased_until = NULL WHERE row = ?"
 _RELEASE_ALL = (
     "UPDATE outbox SET leased_until = NULL WHERE sent_at IS NULL AND leased_until IS NOT NULL"
 )
@@ -52,11 +57,22 @@ class SqlOutbox:
     def lease(self, now: datetime, lease_ends: datetime, limit: int) -> Sequence[Leased]:
         ends = to_micros(lease_ends)
         rows = list(self._free(to_micros(now), limit))
-        return [_leased(self._raw.execute(_LEASE, (ends, row)).fetchone()) for row in rows]
+        return [leased(self._raw.execute(_LEASE, (ends, row)).fetchone()) for row in rows]
 
     def sent(self, rows: Sequence[Leased], now: datetime) -> int:
         at = to_micros(now)
         return self._raw.executemany(_SENT, [(at, row.row, row.token) for row in rows]).rowcount
+
+    def carried(self, after: int, limit: int) -> Sequence[Carried]:
+        found = self._raw.execute(_CARRIED, (after, limit)).fetchall()
+        return [
+            Carried(row, EnvelopeId(id_), kind, order_key, from_micros(sent_at))
+            for row, id_, kind, order_key, sent_at in found
+        ]
+
+    def send_again(self, rows: Sequence[int]) -> None:
+        self._raw.executemany(_SEND_AGAIN, [(row,) for row in rows])
+        self._work.wake(TOPIC)
 
     def release_all(self) -> int:
         return self._raw.execute(_RELEASE_ALL).rowcount
@@ -99,7 +115,8 @@ def _row(envelope: Envelope) -> tuple[Any, ...]:
     )
 
 
-def _leased(found: tuple[Any, ...]) -> Leased:
+def leased(found: tuple[Any, ...]) -> Leased:
+    """The lease in a row that was taken."""
     row, token, *envelope = found
     return Leased(row, token, envelope_of(*envelope))
 

@@ -11,7 +11,24 @@ branch_labels = None
 depends_on = None
 
 
+_ONLY_POSTGRES = (
+    # Which transaction wrote an event: several write at once, and positions are given out before
+    # the commit. The partners' feed ends before the oldest transaction that still runs.
+    "ALTER TABLE events ADD COLUMN tx xid8 NOT NULL DEFAULT pg_current_xact_id()",
+    # Whether an older envelope of the same order waits is asked for each that is to travel.
+    "CREATE INDEX ix_outbox_order ON outbox (order_key, row) WHERE sent_at IS NULL",
+    "CREATE INDEX ix_inbox_order ON inbox (consumer, order_key, row) WHERE handled_at IS NULL",
+    # Every accepting process locks this row first, so it has to be there.
+    "INSERT INTO counters (name, value) VALUES ('orders', 0)",
+)
+
+
 def upgrade() -> None:
+    postgres = op.get_bind().dialect.name == "postgresql"
+    # Searched by its beginning: an index in a language's order would be of no use for that.
+    client_ref = sa.String(length=200, collation="C" if postgres else None)
+    # SQLite puts empty values first; PostgreSQL has to be told, or the lists would differ.
+    due_at = sa.text("due_at NULLS FIRST") if postgres else "due_at"
     op.create_table(
         "audit",
         sa.Column("row", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -184,7 +201,7 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("partner_id", sa.String(length=32), nullable=True),
         sa.Column("channel", sa.String(length=32), nullable=False),
-        sa.Column("client_ref", sa.String(length=200), nullable=True),
+        sa.Column("client_ref", client_ref, nullable=True),
         sa.Column("body_sha256", sa.String(length=64), nullable=True),
         sa.Column("stage", sa.String(length=32), nullable=False),
         sa.Column("stage_since", UtcDateTime(), nullable=False),
@@ -220,7 +237,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_orders_claimable",
         "orders",
-        ["priority", "due_at", "n"],
+        ["priority", due_at, "n"],
         unique=False,
         sqlite_where=sa.text("is_claimable"),
         postgresql_where=sa.text("is_claimable"),
@@ -245,7 +262,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_orders_open",
         "orders",
-        ["priority", "due_at", "n"],
+        ["priority", due_at, "n"],
         unique=False,
         sqlite_where=sa.text("is_open"),
         postgresql_where=sa.text("is_open"),
@@ -253,7 +270,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_orders_operator",
         "orders",
-        ["claim_operator", "priority", "due_at", "n"],
+        ["claim_operator", "priority", due_at, "n"],
         unique=False,
         sqlite_where=sa.text("claim_operator IS NOT NULL AND is_open"),
         postgresql_where=sa.text("claim_operator IS NOT NULL AND is_open"),
@@ -261,7 +278,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_orders_person",
         "orders",
-        ["needs_person", "priority", "due_at", "n"],
+        ["needs_person", "priority", due_at, "n"],
         unique=False,
         sqlite_where=sa.text("needs_person IS NOT NULL"),
         postgresql_where=sa.text("needs_person IS NOT NULL"),
@@ -269,7 +286,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_orders_risk",
         "orders",
-        ["risk", "priority", "due_at", "n"],
+        ["risk", "priority", due_at, "n"],
         unique=False,
         sqlite_where=sa.text("risk <> 'ok' AND is_open"),
         postgresql_where=sa.text("risk <> 'ok' AND is_open"),
@@ -277,7 +294,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_orders_stage",
         "orders",
-        ["stage", "priority", "due_at", "n"],
+        ["stage", "priority", due_at, "n"],
         unique=False,
         sqlite_where=sa.text("is_open"),
         postgresql_where=sa.text("is_open"),
@@ -435,3 +452,6 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("order_n"),
     )
+    if postgres:
+        for statement in _ONLY_POSTGRES:
+            op.execute(statement)

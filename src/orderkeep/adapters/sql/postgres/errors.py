@@ -1,0 +1,71 @@
+"""What an error of PostgreSQL means for whoever waits: undone, worth another try, or unknown."""
+
+import asyncpg
+from sqlalchemy.exc import DBAPIError
+
+from orderkeep.adapters.sql.lanes import BatchLost, CommitFailed, busy
+from orderkeep.kernel.errors import CommitOutcomeUnknown
+
+_RACED = frozenset({"40001", "40P01", "23505"})
+"""Serialization, deadlock, and a unique key that somebody else took meanwhile: look again."""
+
+_NOT_THE_UNIT = ("08", "25P03", "53", "55P03", "57", "58", "XX")
+"""Connections, time-outs, resources, an operator, the system: nothing the unit did."""
+
+_UNDONE = ("23", "40")
+"""A COMMIT that is answered with one of these has been rolled back."""
+
+
+def driver_error(error: BaseException) -> BaseException:
+    """The error of the driver itself, also where SQLAlchemy wrapped it."""
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        return error.orig.__cause__ or error.orig
+    return error
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether the connection is of no use any more."""
+    found = driver_error(error)
+    if isinstance(found, asyncpg.PostgresError):
+        if isinstance(found, asyncpg.InvalidCachedStatementError):
+            return True  # A migration has changed a table: a new connection prepares anew.
+        # After 57014 (the statement took too long) the connection lives; the others end it.
+        return _code(found).startswith(("08", "57P", "25P03", "XX"))
+    if isinstance(found, asyncpg.InterfaceError):
+        return not isinstance(found, asyncpg.DataError)
+    return isinstance(found, OSError | EOFError | TimeoutError)
+
+
+def is_raced(error: BaseException) -> bool:
+    """Whether the unit was undone because another was faster.
+
+    Nothing of it is there, and another run sees what the other one did.
+    """
+    found = driver_error(error)
+    return isinstance(found, asyncpg.PostgresError) and _code(found) in _RACED
+
+
+def is_not_the_units(error: BaseException) -> bool:
+    """Whether the unit is free of blame: the same later may work."""
+    found = driver_error(error)
+    if isinstance(found, asyncpg.PostgresError):
+        return _code(found).startswith(_NOT_THE_UNIT)
+    return isinstance(error, BatchLost) or is_lost(error)
+
+
+def is_undone(error: BaseException) -> bool:
+    """Whether a failed COMMIT surely left nothing."""
+    return isinstance(error, asyncpg.PostgresError) and _code(error).startswith(_UNDONE)
+
+
+def fate(error: Exception) -> Exception:
+    """What the caller of a unit that failed is told."""
+    if isinstance(error, CommitFailed):
+        unknown = CommitOutcomeUnknown("The database was lost while saving; ask again, same key")
+        unknown.__cause__ = error
+        return unknown
+    return busy(error) if is_not_the_units(error) else error
+
+
+def _code(error: asyncpg.PostgresError) -> str:
+    return str(error.sqlstate or "")

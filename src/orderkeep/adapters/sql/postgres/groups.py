@@ -1,0 +1,112 @@
+"""Items of a hot lane on PostgreSQL: whatever came while the last commit ran shares the next."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import repeat
+from typing import Any, Protocol
+
+from orderkeep.adapters.sql.hot_postgres.work import PgWork
+from orderkeep.adapters.sql.lanes import RETRY_AFTER, CommitFailed, Failed, Gates
+from orderkeep.adapters.sql.postgres.errors import fate, is_not_the_units
+from orderkeep.kernel.errors import CommitOutcomeUnknown, StoreBusy
+
+QUEUE_BOUND = 4096
+"""Items that may wait in one lane; the next one is refused with StoreBusy."""
+
+SHARE = 512
+"""Items in one commit: more would make the first of them wait too long."""
+
+_Entry = tuple[Any, "asyncio.Future[Any]"]
+Transact = Callable[[Callable[[PgWork], Any], Gates | None], Awaitable[Any]]
+"""Runs a function in a transaction, with the failpoints around its commit."""
+
+
+class PgLane(Protocol):
+    """Runs waiting items inside one transaction."""
+
+    @property
+    def gates(self) -> Gates | None: ...
+
+    def run_all(self, work: PgWork, items: Sequence[Any]) -> Sequence[Any]:
+        """One outcome per item, in order; an exception undoes them all."""
+        ...
+
+
+class Group:
+    """One lane's queue, and the task that empties it while there is something in it."""
+
+    def __init__(self, lane: PgLane, transact: Transact) -> None:
+        self._lane = lane
+        self._transact = transact
+        self._entries: deque[_Entry] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def depth(self) -> int:
+        """How many items wait."""
+        return len(self._entries)
+
+    def submit(self, item: Any) -> "asyncio.Future[Any]":
+        """Queue an item; the future is done when its batch is on disk.
+
+        Raises:
+            StoreBusy: the queue is full.
+        """
+        if len(self._entries) >= QUEUE_BOUND:
+            raise StoreBusy("Too much waits for the database", retry_after=RETRY_AFTER)
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._entries.append((item, future))
+        if self._task is None:
+            self._task = asyncio.create_task(self._serve())
+        return future
+
+    async def drain(self) -> None:
+        """Return when nothing waits any more."""
+        while self._task is not None:
+            await asyncio.wait([self._task])
+
+    async def _serve(self) -> None:
+        taken: list[_Entry] = []
+        try:
+            while self._entries:
+                taken = [self._entries.popleft() for _ in range(min(SHARE, self.depth))]
+                outcomes = await self._run([item for item, _ in taken])
+                for (_, future), outcome in zip(taken, outcomes, strict=True):
+                    _settle(future, outcome)
+        except BaseException as error:
+            self._give_up(taken, error)
+            raise
+        finally:
+            self._task = None
+
+    def _give_up(self, taken: Sequence[_Entry], error: BaseException) -> None:
+        """A bug of ours, or the end of the loop: nobody may wait for ever."""
+        lost = CommitOutcomeUnknown("Saving has stopped for a fault of ours; ask again later")
+        lost.__cause__ = error
+        for _, future in (*taken, *self._entries):
+            _settle(future, Failed(lost))
+        self._entries.clear()
+
+    async def _run(self, items: Sequence[Any]) -> Sequence[Any]:
+        """One outcome per item; a bad item is found by halving, and undone alone."""
+        try:
+            found: Sequence[Any] = await self._transact(
+                lambda work: self._lane.run_all(work, items), self._lane.gates
+            )
+        except Exception as error:  # noqa: BLE001  # every caller of the batch is told
+            shared = isinstance(error, CommitFailed | StoreBusy) or is_not_the_units(error)
+            if shared or len(items) == 1:
+                return list(repeat(Failed(fate(error)), len(items)))
+            middle = len(items) // 2
+            return [*await self._run(items[:middle]), *await self._run(items[middle:])]
+        return found
+
+
+def _settle(future: "asyncio.Future[Any]", outcome: Any) -> None:
+    if future.done():
+        return  # its caller has gone; the work is done all the same
+    if type(outcome) is Failed:
+        future.set_exception(outcome.error)
+    else:
+        future.set_result(outcome)

@@ -1,0 +1,73 @@
+"""One transaction: begin, run a function where waiting is possible, commit, and know its fate."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+import asyncpg
+
+from orderkeep.adapters.sql.lanes import BatchLost, CommitFailed
+from orderkeep.adapters.sql.postgres.errors import is_undone
+from orderkeep.adapters.sql.postgres.link import PgLink
+from orderkeep.kernel.failpoints import reach
+
+T = TypeVar("T")
+
+
+async def writing(link: PgLink, run: Callable[[], T], before: str, after: str) -> T:
+    """Run a function in a transaction; returning means its changes are on disk.
+
+    Args:
+        link: the connection; after a failure it has no transaction open, or is lost.
+        run: called where ``await_only`` works.
+        before: the failpoint before the commit.
+        after: the failpoint after it.
+
+    Raises:
+        CommitFailed: nobody knows whether it is on disk.
+        Exception: whatever ``run`` or the server raised; nothing was done.
+    """
+    await link.bare.execute("BEGIN")
+    try:
+        outcome = await link.connection.run_sync(lambda _: run())
+        reach(before)
+    except BaseException:
+        await undo(link)
+        raise
+    await commit(link)
+    reach(after)
+    return outcome
+
+
+async def reading(link: PgLink, run: Callable[[], T]) -> T:
+    """Run a function on one snapshot of everything committed, unable to write."""
+    await link.bare.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    try:
+        return await link.connection.run_sync(lambda _: run())
+    finally:
+        await undo(link)
+
+
+async def undo(link: PgLink) -> None:
+    """Take back the transaction; a lost connection has done so by itself."""
+    with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        await link.bare.execute("ROLLBACK")
+
+
+async def commit(link: PgLink) -> None:
+    """Put the transaction on disk.
+
+    Raises:
+        CommitFailed: nobody knows whether it is there.
+        BatchLost, asyncpg.PostgresError: surely not done.
+    """
+    try:
+        said = await link.bare.execute("COMMIT")
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        if is_undone(error):
+            raise
+        link.drop()
+        raise CommitFailed(str(error)) from error
+    # A transaction that had failed is answered with ROLLBACK, and no error at all.
+    if said != "COMMIT":
+        raise BatchLost(f"the server answered the commit with {said}")

@@ -1,0 +1,39 @@
+"""The PostgreSQL that other tests lean on: it is real, syncs, and comes back after a kill."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from orderkeep.testing import postgres_server
+from orderkeep.testing.postgres_server import PostgresServer
+
+
+async def ask(url: str, query: str) -> Any:
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval(query)
+    finally:
+        await connection.close()
+
+
+def test_what_was_committed_is_there_after_a_kill() -> None:
+    with PostgresServer() as server:
+        url = server.database()
+        asyncio.run(ask(url, "CREATE TABLE kept AS SELECT 7 AS n"))
+
+        server.kill()
+        server.start()
+
+        assert asyncio.run(ask(url, "SELECT n FROM kept")) == 7
+        assert asyncio.run(ask(url, "SHOW fsync")) == "on"
+
+
+def test_missing_programs_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres_server, "INSTALLED", Path("/nonexistent"))
+    monkeypatch.setenv("PATH", "/nonexistent")
+
+    with pytest.raises(FileNotFoundError, match="apt-get install postgresql"):
+        postgres_server.programs()
