@@ -1,7 +1,10 @@
+import { readFileSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
 import { fileURLToPath } from "node:url"
+import { brotliCompressSync, gzipSync } from "node:zlib"
 import vue from "@vitejs/plugin-vue"
 import ui from "@nuxt/ui/vite"
-import { defineConfig, type UserConfig } from "vite"
+import { defineConfig, type Plugin, type UserConfig } from "vite"
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 
@@ -28,8 +31,22 @@ export const common: UserConfig = {
   ],
 }
 
+/** Leaves a compressed twin beside every text, so that the office never compresses while it serves. */
+const twins: Plugin = {
+  name: "twins",
+  apply: "build",
+  writeBundle({ dir = "" }, bundle) {
+    for (const name of Object.keys(bundle).filter((one) => /\.(js|css|svg|html)$/.test(one))) {
+      const body = readFileSync(join(dir, name))
+      writeFileSync(join(dir, `${name}.br`), brotliCompressSync(body))
+      writeFileSync(join(dir, `${name}.gz`), gzipSync(body, { level: 9 }))
+    }
+  },
+}
+
 export default defineConfig({
   ...common,
+  plugins: [...(common.plugins ?? []), twins],
   base: "/",
   build: {
     outDir: "../src/orderkeep/http/static",

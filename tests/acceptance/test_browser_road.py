@@ -71,6 +71,8 @@ def test_all_faults_of_a_new_order_stand_at_their_fields_at_once(shop: Shop) -> 
             expect(label).to_have_attribute("aria-invalid", "true")
         expect(page.get_by_label("Piece")).to_be_focused()
         seller.sees("An address such as name@example.com", "This date has passed")
+        page.get_by_role("button", name="Clear").click()
+        expect(page.get_by_label("E-mail")).to_have_value("")
 
 
 def test_the_office_finds_the_faults_that_the_page_cannot(shop: Shop) -> None:
@@ -147,7 +149,8 @@ def test_cancelling_what_has_been_started_needs_the_head_of_operators(shop: Shop
     with shop.person("nikolai") as head:
         head.opens(no)
         head.does("Cancel anyway", Reason="Melted down")
-        head.sees("Cancelled: Melted down", "Cancelled although work had been done")
+        head.sees("Cancelled: Melted down", "Cancelled although work had been done", "Recalled")
+        expect(head.main.get_by_role("alert")).to_have_count(0)
 
 
 def test_a_flawed_piece_is_made_again_and_a_started_one_is_handed_back(shop: Shop) -> None:
@@ -207,6 +210,34 @@ def test_a_draft_outlives_the_page_and_is_sent_later(shop: Shop) -> None:
         seller.sees("Needs your decision")
         seller.goes("/submit")
         expect(page.get_by_label("Name")).to_have_value("")
+
+
+def test_a_draft_is_found_again_in_another_browser_and_thrown_away_for_good(shop: Shop) -> None:
+    with shop.person("admin") as here:
+        here.goes("/submit")
+        _choose(here, "Choose files", "signet.stl", GOOD)
+        here.sees("Uploaded")
+        here.page.get_by_label("Name").fill("Begun at the counter")
+        here.sees("Draft saved at")
+
+        with shop.person("admin") as there:
+            there.goes("/submit")
+            there.page.get_by_text("You have 1 draft").click()
+            there.page.get_by_role("link", name="Begun at the counter").click()
+            expect(there.page.get_by_label("Name")).to_have_value("Begun at the counter")
+            there.sees("signet.stl", "Uploaded")
+            there.page.get_by_label("Material").select_option(label="Brass")
+            there.sees("Draft saved at")
+            assert len(there.calls("GET", "/drafts")["items"]) == 1
+
+        here.page.reload()
+        expect(here.page.get_by_label("Material")).to_have_value("brass")
+        here.page.get_by_label("Quantity").fill("2")
+        here.page.get_by_role("button", name="Clear").click()
+        expect(here.page.get_by_label("Name")).to_have_value("")
+        here.page.reload()
+        here.sees("Choose files")
+        assert here.calls("GET", "/drafts")["items"] == []
 
 
 # --- the steps of the road ------------------------------------------------------------------------

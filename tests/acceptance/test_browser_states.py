@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Route, expect
 
-from orderkeep.testing.browser import Shop, opened
+from orderkeep.practice.seed import PASSWORD
+from orderkeep.testing.browser import NARROW, Shop, opened
 
 READY = "/board?view=table&stage=MANUFACTURING_APPROVED"
 
@@ -60,6 +62,8 @@ def test_a_filter_is_an_address_and_a_view_is_kept(shop: Shop) -> None:
         page.get_by_role("button", name="Save view").click()
         page.get_by_label("Name of the view").fill("Morning round")
         page.get_by_label("Name of the view").press("Enter")
+        # Kept at the office; who leaves before the answer leaves before it was asked.
+        expect(page.get_by_role("button", name="Morning round", exact=True)).to_be_visible()
         head.goes("/board?view=table")
         page.get_by_role("button", name="Morning round", exact=True).click()
         head.sees("No orders match these filters")
@@ -150,6 +154,70 @@ def test_whose_session_has_ended_signs_in_and_comes_back(shop: Shop) -> None:
         operator.sees("Взять следующий")
         operator.page.get_by_role("button", name="Выйти").first.click()
         expect(operator.page).to_have_url(re.compile("/sign-in"))
+
+
+def test_a_narrow_board_draws_and_asks_only_for_what_is_looked_at(shop: Shop) -> None:
+    with shop.person("olga") as seller:
+        shop.order(seller)
+    with shop.person("nikolai", width=NARROW) as head:
+        seed = head.calls("GET", "/board?limit=1")
+        asked: list[int] = []
+
+        def many(route: Route) -> None:
+            page = seed | {"as_of": "2026-11-23T12:00:00Z"}
+            query = parse_qs(urlsplit(route.request.url).query)
+            first = int(query.get("after", ["0"])[0])
+            numbers = range(first + 1, first + 51)
+            items = [{**seed["items"][0], "order_no": f"OK-{n:06}"} for n in numbers]
+            asked.append(first)
+            route.fulfill(json={**page, "items": items, "next": str(first + 50)})
+
+        head.page.route(re.compile(r"/office/v1/board\?"), many)
+        head.goes("/board?view=table&sort=due")
+        expect(head.page.get_by_role("row").filter(has_text="OK-000001")).to_be_visible()
+        expect(head.page.get_by_role("row").filter(has_text="OK-000049")).to_have_count(0)
+        head.page.mouse.wheel(0, 116 * 40)
+        expect(head.page.get_by_role("row").filter(has_text="OK-000045")).to_be_visible()
+
+        assert head.page.get_by_role("row").count() < 40
+        assert len(asked) <= 3
+
+
+def test_the_language_chosen_while_signing_in_is_kept_for_the_person(shop: Shop) -> None:
+    with shop.person("timur", "ru") as before:
+        assert before.calls("GET", "/me")["locale"] == "ru"
+    with shop.person("", "ru") as timur:
+        timur.goes("/")
+        timur.page.get_by_role("radio", name="Eng").click()
+        timur.page.get_by_label("Login").fill("timur")
+        timur.page.get_by_label("Password", exact=True).fill(PASSWORD)
+        timur.presses("Enter")
+
+        timur.sees("Take next")
+        assert timur.calls("GET", "/me")["locale"] == "en"
+
+
+def test_a_key_pressed_while_the_step_before_is_under_way_is_answered(shop: Shop) -> None:
+    with shop.person("olga") as seller:
+        no = shop.approved(seller)
+    with shop.person("ivan") as operator:
+        operator.opens(no)
+        operator.reads("Ready to take")
+        held: list[Route] = []
+
+        def hold(route: Route) -> None:
+            held.append(route)
+
+        operator.page.route(f"**/orders/{no}/claim", hold)
+        operator.presses("c")
+        expect(operator.main.get_by_role("button", name=re.compile("^Claim"))).to_be_disabled()
+        operator.presses("s")
+        operator.told(f"{no} is still busy")
+        held[0].continue_()
+
+        expect(operator.main.get_by_role("button", name=re.compile("^Start"))).to_be_enabled()
+        operator.presses("s")
+        operator.reads("In work")
 
 
 def test_a_page_that_waits_or_fails_says_so(shop: Shop) -> None:

@@ -3,6 +3,7 @@
 import { createRouter, createWebHistory, type RouteLocationNormalized } from "vue-router"
 import { Problem } from "./api/http"
 import type { Role } from "./api/types"
+import { lastQuery } from "./features/board/first"
 import { whoami } from "./shared/session"
 
 const FIRST: Record<Role, string> = {
@@ -27,7 +28,7 @@ export const router = createRouter({
     page("/board", "board", () => import("./features/board/BoardPage.vue"), "nav.board"),
     { path: "/work", redirect: { path: "/board", query: { view: "work" } } },
     page("/approvals", "approvals", () => import("./features/approvals/ApprovalsPage.vue"), "nav.approvals"),
-    page("/submit", "submit", () => import("./features/submit/SubmitPage.vue"), "nav.submit"),
+    page("/submit", "submit", () => import("./features/submit/SubmitPage.vue"), "nav.submit", true),
     page("/orders/:no", "order", () => import("./features/order/OrderPage.vue"), "order.title"),
     page("/search", "search", () => import("./features/support/SearchPage.vue"), "nav.search"),
     page("/balance", "balance", () => import("./features/support/BalancePage.vue"), "nav.balance"),
@@ -37,8 +38,9 @@ export const router = createRouter({
   ],
 })
 
-function page(path: string, name: string, component: () => Promise<unknown>, title: string) {
-  return { path, name, component: component as () => Promise<never>, meta: { title } }
+/** A page that `keeps` holds what is typed, whether the office is there or not. */
+function page(path: string, name: string, component: () => Promise<unknown>, title: string, keeps = false) {
+  return { path, name, component: component as () => Promise<never>, meta: { title, keeps } }
 }
 
 router.beforeEach(async (to) => {
@@ -46,7 +48,9 @@ router.beforeEach(async (to) => {
   try {
     const me = await whoami()
     if (!me) return signInFor(to)
-    return to.name === "home" ? { name: FIRST[me.role], replace: true } : true
+    if (to.name === "home") return { name: FIRST[me.role], replace: true }
+    const bare = to.name === "board" && !Object.keys(to.query).length
+    return bare ? { name: "board", query: lastQuery(me), replace: true } : true
   } catch (error) {
     // The office is away: the page says so itself, and asks again.
     return error instanceof Problem && to.name !== "home" ? true : { name: "sign-in" }

@@ -114,6 +114,10 @@ describe("an operator at the board", () => {
 
     expect(await screen.findByText(/связь потеряна, показаны последние/)).toBeInTheDocument()
     expect(shownNumbers()).toEqual(NUMBERS)
+
+    await userEvent.click(screen.getByRole("button", { name: "Попробовать ещё раз" }))
+    line.say("hello", {})
+    await waitFor(() => expect(screen.queryByText(/связь потеряна/)).toBeNull())
   })
 
   test("reads what went wrong, and tries again", async () => {

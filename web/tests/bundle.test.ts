@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process"
 import { existsSync, readFileSync, readdirSync } from "node:fs"
 import { resolve } from "node:path"
-import { gzipSync } from "node:zlib"
+import { brotliDecompressSync, gunzipSync, gzipSync } from "node:zlib"
 import { beforeAll, describe, expect, test } from "vitest"
 
 const built = (path: string) => resolve("../src/orderkeep/http/static", path)
@@ -30,6 +30,16 @@ describe("what is shipped", () => {
     )
     expect([...new Set(hosts)].filter((host) => !HARMLESS.includes(host))).toEqual([])
     expect(files.join("")).not.toContain("iconify.design")
+  })
+
+  test("comes compressed, so that a slow line carries a quarter", () => {
+    const large = readdirSync(built("assets")).filter((name) => /\.(js|css)$/.test(name))
+    expect(large.length).toBeGreaterThan(5)
+    for (const name of large) {
+      const plain = readFileSync(built(`assets/${name}`))
+      expect(brotliDecompressSync(readFileSync(built(`assets/${name}.br`))).equals(plain), name).toBe(true)
+      expect(gunzipSync(readFileSync(built(`assets/${name}.gz`))).equals(plain), name).toBe(true)
+    }
   })
 
   test("runs nothing inline, as the office's policy demands", () => {

@@ -9,6 +9,7 @@ import UApp from "@nuxt/ui/components/App.vue"
 import type { Component } from "vue"
 import type { Me, Row } from "@/api/types"
 import ActionDialog from "@/features/order/ActionDialog.vue"
+import LineBar from "@/shared/LineBar.vue"
 import { i18n, speak } from "@/shared/i18n"
 import { forget, whoami } from "@/shared/session"
 import { handleKey } from "@/shared/shortcuts"
@@ -151,7 +152,7 @@ export async function visit(page: Component, at: string, path = at) {
   await router.push(at)
   window.addEventListener("keydown", handleKey)
   const Shell = defineComponent({
-    setup: () => () => h(UApp, null, { default: () => [h(page), h(ActionDialog)] }),
+    setup: () => () => h(UApp, null, { default: () => [h(LineBar), h(page), h(ActionDialog)] }),
   })
   const view = render(Shell, { global: { plugins: [i18n, router, ui] } })
   return { ...view, router }

@@ -79,6 +79,30 @@ describe("sentences", () => {
   })
 })
 
+describe("messages between systems", () => {
+  const read = (path: string) => readFileSync(`../src/orderkeep/${path}`, "utf8")
+  const announced = [...read("orders/announce.py").matchAll(/^[A-Z_]+ = "([a-z_.]+)"/gm)]
+  const shown = [...read("adapters/sql/board.py").matchAll(/Hop\((?:[^,\n]*, ){3}"([a-z_.]+)"/g)]
+  const kinds = [...new Set([...announced, ...shown].map((match) => match[1] as string)), "submission"]
+
+  test("there are kinds to speak of", () => {
+    expect(kinds).toEqual(expect.arrayContaining(["work_order.wanted", "floor.word", "price", "work_order"]))
+  })
+
+  test.each(kinds)("%s has words in both languages", (kind) => {
+    const key = `hops.kind.${kind.replaceAll(".", "_")}`
+    expect([russian.get(key), english.get(key)]).not.toContain(undefined)
+  })
+
+  const workOrder = read("floor/work_order.py")
+  const statuses = /``status``: ``([a-z ]+)``/.exec(workOrder)?.[1]?.split(" ") ?? ["unread"]
+
+  test.each(statuses)("a work order that is %s is said in both languages", (status) => {
+    const key = `delivery.${status}`
+    expect([russian.get(key), english.get(key)]).not.toContain(undefined)
+  })
+})
+
 describe("vocabulary", () => {
   test.each(Object.keys(SPECS))("the action %s has its button and its outcome", (action) => {
     expect(russian.get(`action.${action}`)).toBeTruthy()

@@ -54,6 +54,23 @@ export function whenSignedOut(listener: Listener): void {
 
 export const CSRF = { "X-Requested-With": "orderkeep" }
 
+const early = new Map<string, Promise<unknown>>()
+const EARLY_LASTS_MS = 5_000
+
+/** Asks before anybody is there to need it; the first `call` for this address takes the answer. */
+export function askEarly(path: string): void {
+  const answer = call("GET", path)
+  answer.catch(() => undefined) // Whoever takes it is told.
+  early.set(path, answer)
+  setTimeout(() => early.delete(path), EARLY_LASTS_MS)
+}
+
+function takeEarly(path: string): Promise<unknown> | undefined {
+  const answer = early.get(path)
+  early.delete(path)
+  return answer
+}
+
 export interface CallOptions {
   signal?: AbortSignal
   headers?: Record<string, string>
@@ -65,6 +82,8 @@ export async function call<T>(
   body?: unknown,
   { signal, headers = {} }: CallOptions = {},
 ): Promise<T> {
+  const asked = method === "GET" ? takeEarly(path) : undefined
+  if (asked) return (await asked) as T
   const response = await reach(path, {
     method,
     credentials: "same-origin",

@@ -16,8 +16,9 @@ export const session = {
 export type BoardQuery = Record<string, string | number | null | undefined>
 
 export const board = {
+  pagePath: (filter: BoardQuery) => `${BASE}/board${query(filter)}`,
   page: (filter: BoardQuery, options?: CallOptions) =>
-    call<wire.Page<wire.Row>>("GET", `${BASE}/board${query(filter)}`, undefined, options),
+    call<wire.Page<wire.Row>>("GET", board.pagePath(filter), undefined, options),
   counts: () => call<wire.Counts>("GET", `${BASE}/board/counts`),
   takeNext: () => call<wire.TakeNext>("POST", `${BASE}/board/take-next`, {}),
   streamPath: `${BASE}/board/stream`,
@@ -26,7 +27,12 @@ export const board = {
   approvals: (after?: string | null) =>
     call<wire.Page<wire.ApprovalItem>>("GET", `${BASE}/approvals${query({ after })}`),
   search: (q: string, options?: CallOptions) =>
-    call<{ items: wire.Hit[]; misread?: boolean }>("GET", `${BASE}/search${query({ q })}`, undefined, options),
+    call<{ items: wire.Hit[]; misread?: boolean }>(
+      "GET",
+      `${BASE}/search${query({ q })}`,
+      undefined,
+      options,
+    ),
 }
 
 export const views = {
@@ -47,6 +53,16 @@ export const orders = {
       headers: { "Idempotency-Key": key },
     }),
   catalogue: () => call<wire.Catalogue>("GET", `${BASE}/catalogue`),
+}
+
+export const drafts = {
+  mine: (after = "") => call<wire.DraftPage>("GET", `${BASE}/drafts${query({ after })}`),
+  one: (orderNo: string) => call<wire.KeptDraft>("GET", `${BASE}/drafts/${no(orderNo)}`),
+  open: (body: wire.DraftBody) => call<{ order_no: string; version: number }>("POST", `${BASE}/drafts`, body),
+  save: (orderNo: string, body: wire.DraftBody) =>
+    call<{ order_no: string; version: number }>("PUT", `${BASE}/drafts/${no(orderNo)}`, body),
+  submit: (orderNo: string, submission: wire.Submission) =>
+    call<wire.SubmitAnswer>("POST", `${BASE}/drafts/${no(orderNo)}/submit`, submission),
 }
 
 export const admin = {

@@ -279,6 +279,8 @@ export interface OrderPageData {
   hops: Hop[]
   can: string[]
   next?: { owner: string; what: string; at?: Instant | null } | null
+  /** Whose draft it is; `mine`: this person may go on with it. */
+  draft?: { writer: string; mine: boolean } | null
   as_of: Instant
 }
 
@@ -361,6 +363,32 @@ export interface SubmissionItem {
   material?: string
   quantity: number
   engraving?: string
+}
+
+/** An order as far as it is written. */
+export interface DraftBody {
+  client_ref?: string
+  items?: Partial<SubmissionItem>[]
+  customer?: { name?: string; email?: string; phone?: string }
+  delivery_address?: string | Record<string, string>
+  promise_by?: string
+  note?: string
+}
+
+export interface KeptDraft {
+  order_no: string
+  version: number
+  body: DraftBody
+  files: Record<string, string>
+  /** When it was written last. */
+  at?: Instant
+}
+
+/** A person's own drafts, the newest first; `next` is where the following page begins. */
+export interface DraftPage {
+  items: KeptDraft[]
+  total: number
+  next: string | null
 }
 
 export interface SubmitAnswer {

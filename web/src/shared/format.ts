@@ -18,13 +18,23 @@ export function sameDay(a: Date, b: Date): boolean {
   return a.toDateString() === b.toDateString()
 }
 
+const shapes = new Map<string, Intl.DateTimeFormat>()
+
+/** Making one takes longer than a row has: each is made once. */
+function shape(tag: string, options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
+  const name = tag + JSON.stringify(options)
+  const known = shapes.get(name) ?? new Intl.DateTimeFormat(tag, options)
+  shapes.set(name, known)
+  return known
+}
+
 export function useFormat() {
   const { t, te, locale } = useI18n()
   const tag = computed(() => (locale.value === "ru" ? "ru-RU" : "en-GB"))
 
   function part(when: When, options: Intl.DateTimeFormatOptions): string {
     const date = dateOf(when)
-    return date ? new Intl.DateTimeFormat(tag.value, options).format(date) : t("common.none")
+    return date ? shape(tag.value, options).format(date) : t("common.none")
   }
 
   const clock = (when: When) => part(when, { hour: "2-digit", minute: "2-digit" })

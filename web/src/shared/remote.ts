@@ -1,7 +1,8 @@
 /** Remote data is one value with three faces; `ready` knows how old it is. */
 
-import { onScopeDispose, shallowRef, type ShallowRef } from "vue"
+import { onScopeDispose, shallowRef, watch, type ShallowRef } from "vue"
 import { asProblem, type Problem } from "@/api/http"
+import { connected } from "./line"
 
 export type Remote<T> =
   | { face: "loading" }
@@ -16,7 +17,7 @@ export interface Fetched<T> {
   restart: () => Promise<void>
 }
 
-/** Runs `ask` now and on `refresh`; an answer that was overtaken by a newer question is dropped. */
+/** Runs `ask` now, on `refresh` and when a lost connection is back; an answer that was overtaken by a newer question is dropped. */
 export function useRemote<T>(
   ask: (signal: AbortSignal) => Promise<T>,
   asOf: (value: T) => string | undefined = () => undefined,
@@ -40,6 +41,9 @@ export function useRemote<T>(
     return refresh()
   }
 
+  watch(connected, (up) => {
+    if (up) void refresh()
+  })
   onScopeDispose(() => current?.abort())
   void refresh()
   return { remote, refresh, restart }

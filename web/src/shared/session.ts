@@ -4,9 +4,10 @@ import { computed, shallowRef } from "vue"
 import { session as office } from "@/api/office"
 import type { Locale, Me } from "@/api/types"
 import { Problem } from "@/api/http"
-import { speak } from "./i18n"
+import { LOCALES, speak } from "./i18n"
 import { setServerTime } from "./now"
 
+const CHOSEN = "orderkeep.chosen-locale"
 const me = shallowRef<Me | null>(null)
 let asked: Promise<Me | null> | null = null
 
@@ -31,8 +32,13 @@ export function whoami(): Promise<Me | null> {
   return asked
 }
 
+/** Signs in; a language chosen before that is the last word, and is kept for this person. */
 export async function signIn(login: string, password: string): Promise<Me> {
-  return adopt(await office.signIn(login, password))
+  const answer = await office.signIn(login, password)
+  const chosen = LOCALES.find((locale) => locale === sessionStorage.getItem(CHOSEN))
+  sessionStorage.removeItem(CHOSEN)
+  if (!chosen || chosen === answer.locale) return adopt(answer)
+  return adopt(await office.speak(chosen).catch(() => ({ ...answer, locale: chosen })))
 }
 
 export async function signOut(): Promise<void> {
@@ -49,6 +55,7 @@ export function forget(): void {
 export async function changeLocale(locale: Locale): Promise<void> {
   await speak(locale)
   if (me.value) me.value = await office.speak(locale)
+  else sessionStorage.setItem(CHOSEN, locale)
 }
 
 export function useSession() {

@@ -79,7 +79,7 @@ function find(meanings: string[], event: KeyboardEvent): Shortcut | undefined {
 function applies(shortcut: Shortcut, event: KeyboardEvent): boolean {
   if (!shortcut.whileTyping && isTyping(event.target)) return false
   if (shortcut.keys === "Enter" && isPressable(event.target)) return false
-  if (dialogIsOpen() && !shortcut.whileTyping) return false
+  if (somethingIsOpen() && !shortcut.whileTyping) return false
   return shortcut.when?.() ?? true
 }
 
@@ -96,8 +96,9 @@ function isPressable(target: EventTarget | null): boolean {
   return target instanceof HTMLElement && ["A", "BUTTON", "SUMMARY"].includes(target.tagName)
 }
 
-function dialogIsOpen(): boolean {
-  return document.querySelector('[role="dialog"][data-state="open"]') !== null
+/** A dialog or a menu keeps the keys to itself. */
+function somethingIsOpen(): boolean {
+  return document.querySelector(':is([role="dialog"], [role="menu"])[data-state="open"]') !== null
 }
 
 /** How keys are drawn on the sheet and in tooltips. */

@@ -1,10 +1,10 @@
-/** One live line for the whole board; whoever shows rows listens while it is on the screen. */
+/** Live rows and counts, for as long as the screen that shows them is there. */
 
-import { onScopeDispose, ref, shallowRef } from "vue"
-import { listen } from "@/api/stream"
+import { onScopeDispose, shallowRef } from "vue"
 import { asProblem } from "@/api/http"
 import { board } from "@/api/office"
 import type { Counts, Row } from "@/api/types"
+import { useLine } from "@/shared/line"
 
 const COUNTS_EVERY_MS = 30_000
 
@@ -15,28 +15,18 @@ export interface LiveEars {
 
 export function useLive(ears: LiveEars) {
   const counts = shallowRef<Counts | null>(null)
-  const connected = ref(true)
 
   async function ask(): Promise<void> {
     try {
       counts.value = await board.counts()
     } catch (error) {
-      asProblem(error) // Old counts stay; the list says that the line is down.
+      asProblem(error) // Old counts stay; the shell says that the line is down.
     }
   }
 
-  const stop = listen({
-    row: ears.row,
-    refetch: ears.refetch,
-    counts: (value) => (counts.value = value),
-    up: () => (connected.value = true),
-    down: () => (connected.value = false),
-  })
+  useLine({ ...ears, counts: (value) => (counts.value = value) })
   const timer = setInterval(() => void ask(), COUNTS_EVERY_MS)
-  onScopeDispose(() => {
-    stop()
-    clearInterval(timer)
-  })
+  onScopeDispose(() => clearInterval(timer))
   void ask()
-  return { counts, connected, askCounts: ask }
+  return { counts, askCounts: ask }
 }

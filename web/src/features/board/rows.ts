@@ -8,9 +8,8 @@ import { asProblem, type Problem } from "@/api/http"
 import { board } from "@/api/office"
 import type { Row } from "@/api/types"
 import type { Filter } from "./filters"
+import { tableQuery } from "./first"
 import { failed, ready, type Remote } from "@/shared/remote"
-
-export const PAGE_ROWS = 50
 
 export interface Rows {
   items: Row[]
@@ -34,7 +33,7 @@ export function useBoardRows(filter: () => Filter, belongs: (row: Row) => boolea
     question += 1
     if (!keep) remote.value = { face: "loading" }
     try {
-      const page = await board.page({ ...filter(), limit: PAGE_ROWS }, { signal: mine.signal })
+      const page = await board.page(tableQuery(filter()), { signal: mine.signal })
       if (asking === mine) show(page.items, page.next, page.as_of)
     } catch (error) {
       if (asking === mine) remote.value = failed(remote.value, asProblem(error))
@@ -54,7 +53,7 @@ export function useBoardRows(filter: () => Filter, belongs: (row: Row) => boolea
     const mine = question
     more.value = "loading"
     try {
-      const page = await board.page({ ...filter(), after: now.value.next, limit: PAGE_ROWS })
+      const page = await board.page({ ...tableQuery(filter()), after: now.value.next })
       // Another question was put meanwhile: this answer belongs to nothing on the screen.
       if (question !== mine) return
       append(page.items, page.next)

@@ -244,6 +244,14 @@ export const question = shallowRef<Question | null>(null)
 /** Orders whose action is on its way: the buttons wait, nothing is shown as done yet. */
 export const underway = shallowRef<ReadonlySet<string>>(new Set())
 
+/** Shows what the server says now; until it has, the order counts as under way. */
+export type Look = () => Promise<unknown>
+const nowhere: Look = () => Promise.resolve()
+
+/** Whether a key means this action: while one is under way it does, to be told so. */
+export const answers = (action: string, can: string[] | undefined, orderNo: string | undefined) =>
+  allowed(can).includes(action) || (orderNo !== undefined && underway.value.has(orderNo))
+
 const UNDO_MS = 10_000
 
 /** What a person has seen of an order before deciding; a receipt on its way changes none of it. */
@@ -275,14 +283,15 @@ export function useActing() {
   const toasts = useToast()
 
   /** Asks what has to be asked, does it, tells the outcome; null when it was not done. */
-  async function act(target: Target, action: string): Promise<ActionAnswer | null> {
+  async function act(target: Target, action: string, look: Look = nowhere): Promise<ActionAnswer | null> {
     const spec = SPECS[action]
-    if (!spec || underway.value.has(target.order_no)) return null
+    if (!spec) return null
+    if (underway.value.has(target.order_no)) return tellBusy(target.order_no)
     const args = spec.fields.length || spec.grave ? await ask(target, action, spec) : {}
-    return args && (await send(target, action, args))
+    return args && (await send(target, action, args, look))
   }
 
-  async function send(target: Target, action: string, args: Record<string, unknown>) {
+  async function send(target: Target, action: string, args: Record<string, unknown>, look: Look = nowhere) {
     underway.value = new Set([...underway.value, target.order_no])
     try {
       const answer = await attempt(target, SPECS[action]?.as ?? action, args)
@@ -292,8 +301,20 @@ export function useActing() {
       refuse(asProblem(error))
       return null
     } finally {
+      await look().catch(() => undefined)
       underway.value = new Set([...underway.value].filter((no) => no !== target.order_no))
     }
+  }
+
+  /** A key is never swallowed: what may be done next is known only when this is done. */
+  function tellBusy(orderNo: string): null {
+    toasts.add({
+      id: `busy-${orderNo}`,
+      title: t("acted.busy", { no: orderNo }),
+      icon: "i-lucide-hourglass",
+      duration: 4_000,
+    })
+    return null
   }
 
   function tell(target: Target, action: string, answer: ActionAnswer): void {

@@ -33,6 +33,8 @@ export async function speak(locale: Locale): Promise<void> {
   localStorage.setItem(REMEMBERED, locale)
 }
 
-export function rememberedLocale(): Locale {
-  return localStorage.getItem(REMEMBERED) === "en" ? "en" : "ru"
+/** What this browser spoke last; null in one that is new here. */
+export function rememberedLocale(): Locale | null {
+  const kept = localStorage.getItem(REMEMBERED)
+  return LOCALES.find((locale) => locale === kept) ?? null
 }
