@@ -6,12 +6,14 @@ Written by hand and not through obstore: its local put neither syncs the file no
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from hashlib import sha256
 from io import FileIO
 from pathlib import Path
 from secrets import token_hex
+from threading import Lock
 from typing import TypeVar
 
 from orderkeep.files.ports import FileNotFound, FilesUnavailable
@@ -21,6 +23,7 @@ T = TypeVar("T")
 
 _INCOMING = "incoming"
 _KEPT = "sha256"
+_ASIDE = "aside"
 _BUFFER = 1024 * 1024
 
 BEFORE_SYNC = failpoint("file.before_sync", "some bytes of the file, under a name nobody knows")
@@ -34,13 +37,18 @@ class LocalFiles:
         self._root = root
         self._incoming = root / _INCOMING
         self._kept = root / _KEPT
+        self._aside = root / _ASIDE
+        made = [folder for folder in (root, *root.parents) if not folder.exists()]
         self._incoming.mkdir(parents=True, exist_ok=True)
         self._kept.mkdir(exist_ok=True)
+        self._aside.mkdir(exist_ok=True)
         # All of them now: two uploads into a new one could each trust the other to sync it.
         for number in range(256):
             (self._kept / f"{number:02x}").mkdir(exist_ok=True)
-        _sync_folder(self._kept)
-        _sync_folder(root)
+        self._placing = Lock()
+        # From the inside out: a folder whose own entry is lost takes with it all that it holds.
+        for folder in (self._kept, root, *(folder.parent for folder in made)):
+            _sync_folder(folder)
 
     def forget_unfinished(self) -> int:
         """Delete what earlier processes left half taken in; call before the first ``receive``."""
@@ -51,7 +59,8 @@ class LocalFiles:
 
     async def receive(self) -> "LocalIncoming":
         path = self._incoming / token_hex(16)
-        return LocalIncoming(await _away(lambda: path.open("xb", buffering=0)), path, self._kept)
+        file = await _away(lambda: path.open("xb", buffering=0))
+        return LocalIncoming(file, path, self._kept, self._placing)
 
     @asynccontextmanager
     async def open(self, sha256_hex: str) -> AsyncIterator[Path]:
@@ -59,6 +68,44 @@ class LocalFiles:
         if not await asyncio.to_thread(path.is_file):
             raise FileNotFound("There is no such file.")
         yield path
+
+    async def kept_before(self, instant: datetime) -> Collection[str]:
+        before = instant.timestamp()
+        return await asyncio.to_thread(
+            lambda: [path.name for path in self._kept.glob("??/*") if path.stat().st_mtime < before]
+        )
+
+    async def set_aside(self, sha256_hex: str, instant: datetime) -> bool:
+        return await asyncio.to_thread(self._set_aside, place(self._kept, sha256_hex), instant)
+
+    def _set_aside(self, path: Path, instant: datetime) -> bool:
+        # Whoever has kept the same bytes meanwhile has made them young, and their row follows.
+        with self._placing:
+            if not path.exists() or path.stat().st_mtime >= instant.timestamp():
+                return False
+            os.utime(path)  # aside since now
+            path.rename(self._aside / path.name)
+            return True
+
+    async def aside(self) -> Collection[str]:
+        return await asyncio.to_thread(lambda: [path.name for path in self._aside.iterdir()])
+
+    async def put_back(self, sha256_hex: str) -> None:
+        await asyncio.to_thread(self._put_back, place(self._kept, sha256_hex))
+
+    def _put_back(self, path: Path) -> None:
+        with self._placing, suppress(FileNotFoundError):
+            (self._aside / path.name).replace(path)
+        _sync_folder(path.parent)
+
+    async def remove_aside(self, instant: datetime) -> int:
+        return await asyncio.to_thread(self._remove_aside, instant.timestamp())
+
+    def _remove_aside(self, before: float) -> int:
+        old = [path for path in self._aside.iterdir() if path.stat().st_mtime < before]
+        for path in old:
+            path.unlink(missing_ok=True)
+        return len(old)
 
     async def sizes(self) -> Mapping[str, int]:
         return await asyncio.to_thread(
@@ -69,10 +116,11 @@ class LocalFiles:
 class LocalIncoming:
     """Implements ``files.ports.Incoming``: gathers, hashes and writes a megabyte at a time."""
 
-    def __init__(self, file: FileIO, path: Path, kept: Path) -> None:
+    def __init__(self, file: FileIO, path: Path, kept: Path, placing: Lock) -> None:
         self._file = file
         self._path = path
         self._kept = kept
+        self._placing = placing
         self._hash = sha256()
         self._chunks: list[bytes] = []
         self._waiting = 0
@@ -109,11 +157,13 @@ class LocalIncoming:
             view = view[self._file.write(view) :]
 
     def _keep(self) -> None:
+        os.utime(self._file.fileno())  # kept now, however long it took to come
         os.fsync(self._file.fileno())
         self._file.close()
         place_ = place(self._kept, self._hash.hexdigest())
         # The same bytes may be there already: replacing them with themselves changes nothing.
-        self._path.replace(place_)
+        with self._placing:
+            self._path.replace(place_)
         _sync_folder(place_.parent)
 
     def _discard(self) -> None:

@@ -48,6 +48,10 @@ class FileStore(Protocol):
         """The files among ``ids`` that exist, whosever they are."""
         ...
 
+    def named(self, sha256: str) -> bool:
+        """Whether any file has these bytes."""
+        ...
+
 
 class FileWork(Protocol):
     """A unit of work on files."""
@@ -97,6 +101,26 @@ class FileKeeper(Protocol):
         Raises:
             FileNotFound: no bytes are kept under this hash.
         """
+        ...
+
+    async def kept_before(self, instant: datetime) -> Collection[str]:
+        """Every hash whose bytes were last kept before ``instant``."""
+        ...
+
+    async def set_aside(self, sha256: str, instant: datetime) -> bool:
+        """Put bytes aside unless they have been kept again since ``instant``; whether it was."""
+        ...
+
+    async def aside(self) -> Collection[str]:
+        """Every hash whose bytes lie aside; nobody else sees them."""
+        ...
+
+    async def put_back(self, sha256: str) -> None:
+        """Keep again what was put aside."""
+        ...
+
+    async def remove_aside(self, instant: datetime) -> int:
+        """Remove what was put aside before ``instant``; returns how many."""
         ...
 
     async def sizes(self) -> Mapping[str, int]:

@@ -4,7 +4,7 @@ import base64
 import binascii
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -60,7 +60,9 @@ class Files:
         max_bytes: int = MAX_FILE_BYTES,
         max_uploads: int = MAX_UPLOADS,
         max_uploads_each: int = MAX_UPLOADS_EACH,
+        kept: Callable[[StoredFile], None] = lambda _: None,
     ) -> None:
+        self._kept = kept
         self._store = store
         self._keeper = keeper
         self._clock = clock
@@ -140,6 +142,7 @@ class Files:
             at=self._clock.now(),
         )
         await self._store.write(lambda work: work.files.add(file))
+        self._kept(file)
         return file
 
     async def _copy(self, chunks: AsyncIterator[bytes], incoming: Incoming) -> int:

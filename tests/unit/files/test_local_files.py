@@ -80,10 +80,11 @@ def test_every_folder_is_there_and_synced_before_the_first_file(
 
     monkeypatch.setattr("os.fsync", note)
 
-    LocalFiles(tmp_path)
+    root = (tmp_path / "var" / "files").resolve()
+    LocalFiles(root)
 
-    assert len(list((tmp_path / "sha256").iterdir())) == 256
-    assert synced == [(tmp_path / "sha256").resolve(), tmp_path.resolve()]
+    assert len(list((root / "sha256").iterdir())) == 256
+    assert synced == [root / "sha256", root, root.parent, root.parent.parent]
 
 
 async def test_an_upload_given_up_leaves_nothing(tmp_path: Path) -> None:
