@@ -4,6 +4,7 @@ import gzip
 import json
 import socket
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from orderkeep.testing.knocking import knock
 
 MARKER = "zmarkerz"
 REFUSED = range(400, 500)
+FLOOD_BYTES = 40 * 1024 * 1024
 IMPATIENT = EdgeLimits(head_s=1.0, body_grace_s=1.0, linger_s=1.0)
 
 
@@ -586,3 +588,30 @@ def assert_refused(answer: httpx.Response, statuses: set[int]) -> None:
     assert problem["status"] == answer.status_code
     assert f'"{MARKER}"' not in answer.text
     assert len(answer.content) < 20_000
+
+
+TRAILERS: Mapping[str, bytes] = {
+    "one header without end": b"a" * 65536,
+    "headers without end": b"a: b\r\n" * 10_000,
+}
+
+
+@pytest.mark.parametrize("part", TRAILERS.values(), ids=TRAILERS.keys())
+def test_what_comes_without_end_behind_a_body_is_cut_short(
+    door: DoorUnderTest, anna: Keyed, part: bytes
+) -> None:
+    """No limit of the head counted it, and none of the body: it was kept in memory."""
+    head = (
+        f"POST /v1/orders HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {anna.key}\r\n"
+        "Content-Type: application/json\r\nIdempotency-Key: trailers\r\n"
+        "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX-Long: "
+    )
+    sent = 0
+    with socket.create_connection(("127.0.0.1", door.port), timeout=20) as connection:
+        connection.sendall(head.encode())
+        with suppress(BrokenPipeError, ConnectionResetError):
+            while sent < FLOOD_BYTES:
+                connection.sendall(part)
+                sent += len(part)
+
+    assert sent < FLOOD_BYTES

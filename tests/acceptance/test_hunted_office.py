@@ -61,6 +61,8 @@ class FailingOnce:
     async def version(self) -> int:
         return 1
 
+    def forget_pages(self) -> None: ...
+
     async def counts(self, login: str) -> Any:
         self.asked += 1
         if self.asked == 1:

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from orderkeep.access.rights import Role
+from orderkeep.intake.drafts import LISTED
 from orderkeep.orders import commands as c
 from orderkeep.orders.order import ManualReason, Stage
 from orderkeep.testing.office import ENGINE, Desk, TestOffice, running_office
@@ -206,6 +208,53 @@ async def test_a_draft_becomes_an_order(tmp_path: Path) -> None:
     assert submitted.json()["order_no"] == no
     assert page["order"]["stage"] == "SUBMITTED"
     assert page["journey"][0]["state"] == "done"
+
+
+async def test_every_draft_is_found_by_its_number_and_page_by_page(tmp_path: Path) -> None:
+    async with running_office(tmp_path, follow=False) as office:
+        seller = await office.desk(Role.SELLER)
+        opened = [
+            (await seller.send("POST", "/drafts", {"note": f"draft {n}"})).json()["order_no"]
+            for n in range(LISTED + 2)
+        ]
+        first = await seller.get("/drafts")
+        rest = await seller.get("/drafts", after=first["next"])
+        oldest = await seller.get(f"/drafts/{opened[0]}")
+        whole = {"customer": {"name": "Анна"}, "items": [{"sku": "BAND-1", "quantity": 1}]}
+        await seller.send("POST", f"/drafts/{opened[0]}/submit", whole)
+        sent = await seller.send("GET", f"/drafts/{opened[0]}")
+
+    shown = [one["order_no"] for one in first["items"] + rest["items"]]
+    assert shown == list(reversed(opened))
+    assert (len(first["items"]), first["total"], rest["next"]) == (LISTED, LISTED + 2, None)
+    assert oldest == rest["items"][-1]
+    assert oldest["body"] == {"note": "draft 0"}
+    assert datetime.fromisoformat(oldest["at"]).tzinfo
+    assert sent.status_code == 404
+
+
+async def test_a_person_finds_their_own_drafts_until_they_are_sent_or_thrown_away(
+    tmp_path: Path,
+) -> None:
+    async with running_office(tmp_path, follow=False) as office:
+        seller, head = await office.desk(Role.SELLER), await office.desk(Role.ADMIN)
+        first, second = [
+            (await seller.send("POST", "/drafts", {"note": note})).json() for note in ("one", "two")
+        ]
+        both = await seller.get("/drafts")
+        others = await head.get("/drafts")
+        gone = {"version": second["version"], "reason": "a mistake"}
+        thrown = await seller.send("POST", f"/orders/{second['order_no']}/cancel", gone)
+        left = await seller.get("/drafts")
+        whole = {"customer": {"name": "Анна"}, "items": [{"sku": "BAND-1", "quantity": 1}]}
+        await seller.send("POST", f"/drafts/{first['order_no']}/submit", whole)
+        none = await seller.get("/drafts")
+
+    assert [item["body"] for item in both["items"]] == [{"note": "two"}, {"note": "one"}]
+    assert others["items"] == []
+    assert thrown.status_code == 200
+    assert [item["order_no"] for item in left["items"]] == [first["order_no"]]
+    assert none["items"] == []
 
 
 async def test_an_order_by_hand_is_kept_once_per_key(tmp_path: Path) -> None:

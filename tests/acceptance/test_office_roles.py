@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from orderkeep.access.keys import OFFICE
+from orderkeep.access.ports import PersonChange
 from orderkeep.access.rights import ACTION_RIGHTS, RIGHTS, Role, may_act
+from orderkeep.kernel.ids import OrderNo, order_no
 from orderkeep.orders import commands as c
 from orderkeep.orders.events import Actor, ActorKind, Cause
 from orderkeep.orders.order import Stage
@@ -91,6 +94,85 @@ async def test_people_partners_and_orders_by_hand_follow_the_table_too(
             allowed = right in RIGHTS[role]
             assert (answer.status_code == 403) is not allowed, (path, answer.text)
             assert answer.status_code in {200, 201, 403}
+
+
+WHOLE = {"customer": {"name": "Анна"}, "items": [{"sku": "BAND-1", "quantity": 1}]}
+
+
+@pytest.mark.parametrize("role", list(Role))
+async def test_a_draft_is_its_writers_alone(role: Role, tmp_path: Path) -> None:
+    """An order number is easily mistyped: a colleague's draft was overwritten, and sent."""
+    async with running_office(tmp_path, follow=False) as office:
+        writer, other = await office.desk(Role.SELLER, "writer"), await office.desk(role, "other")
+        no = (await writer.send("POST", "/drafts", {"note": "mine"})).json()["order_no"]
+        begun = await office.load(OrderNo(no))
+
+        listed = await other.send("GET", "/drafts")
+        opened = await other.send("POST", "/drafts", {"note": "theirs"})
+        saved = await other.send("PUT", f"/drafts/{no}", WHOLE)
+        sent = await other.send("POST", f"/drafts/{no}/submit", WHOLE)
+        read = await other.send("GET", f"/drafts/{no}")
+        unknown = await other.send("PUT", f"/drafts/{order_no(4242)}", WHOLE)
+
+        assert await office.load(OrderNo(no)) == begun
+        assert [one["body"] for one in (await writer.get("/drafts"))["items"]] == [{"note": "mine"}]
+        assert (await writer.send("POST", f"/drafts/{no}/submit", WHOLE)).status_code == 201
+
+    if "order.create" in RIGHTS[role]:
+        assert (listed.json()["items"], opened.status_code) == ([], 201)
+        assert [one.status_code for one in (saved, sent, read, unknown)] == [404] * 4
+        assert saved.json()["type"] == unknown.json()["type"] == "/problems/order-not-found"
+        assert saved.json()["detail"].replace(no, "") == (
+            unknown.json()["detail"].replace(order_no(4242), "")
+        )
+    else:
+        refused = [listed, opened, saved, sent, read, unknown]
+        assert [one.status_code for one in refused] == [403] * len(refused)
+
+
+@pytest.mark.parametrize("role", list(Role))
+async def test_a_drafts_page_says_whose_it_is_and_who_may_go_on(role: Role, tmp_path: Path) -> None:
+    async with running_office(tmp_path, follow=False) as office:
+        writer, other = await office.desk(Role.SELLER, "writer"), await office.desk(role, "other")
+        no = (await writer.send("POST", "/drafts", {"note": "mine"})).json()["order_no"]
+
+        begun = [(await desk.get(f"/orders/{no}"))["draft"] for desk in (writer, other)]
+        await writer.send("POST", f"/drafts/{no}/submit", WHOLE)
+        sent = (await writer.get(f"/orders/{no}"))["draft"]
+
+    assert [one["mine"] for one in begun] == [True, False]
+    assert begun[0]["writer"] == begun[1]["writer"] != ""
+    assert sent is None
+
+
+async def test_the_house_itself_is_no_partner_to_give_a_key_to(tmp_path: Path) -> None:
+    async with running_office(tmp_path, follow=False) as office:
+        admin = await office.desk(Role.ADMIN, "admin")
+        added = (await admin.send("POST", "/partners", {"name": "Aurum"})).json()["id"]
+
+        made = await admin.send("POST", f"/partners/{added}/keys", {})
+        refused = await admin.send("POST", f"/partners/{OFFICE}/keys", {})
+        listed = [one["id"] for one in (await admin.get("/partners"))["items"]]
+        known = [partner.id for partner, _ in await office.app.office.registry.partners()]
+
+    assert OFFICE in known
+    assert (made.status_code, refused.status_code) == (201, 404)
+    assert refused.json()["type"] == "/problems/partner-not-found"
+    assert listed == [added]
+
+
+async def test_a_writer_whose_role_has_changed_keeps_the_draft(tmp_path: Path) -> None:
+    async with running_office(tmp_path, follow=False) as office:
+        writer = await office.desk(Role.SELLER, "writer")
+        no = (await writer.send("POST", "/drafts", {"note": "mine"})).json()["order_no"]
+        registry = office.app.office.registry
+        [person] = [one for one in await registry.people() if one.login == "writer"]
+        await registry.change_person("test", person.id, PersonChange(role=Role.ADMIN))
+
+        again = await office.desk(Role.ADMIN, "writer")
+        sent = await again.send("POST", f"/drafts/{no}/submit", WHOLE)
+
+    assert sent.status_code == 201
 
 
 async def test_everybody_reads_every_order_but_contacts_are_for_those_who_call(

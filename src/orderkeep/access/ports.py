@@ -1,6 +1,6 @@
 """What access asks of the store, and of whoever hashes passwords."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
@@ -81,6 +81,10 @@ class AccessStore(Protocol):
 
     def people(self) -> Sequence[Person]: ...
 
+    def names(self) -> tuple[Mapping[str, str], Mapping[str, str]]:
+        """What everybody is called: people by login, partners by id. Read every few seconds."""
+        ...
+
     def add_person(self, person: Person, password_hash: str) -> None:
         """Keep a new person.
 
@@ -103,6 +107,10 @@ class AccessStore(Protocol):
 
     def session(self, token_sha256: str, now: datetime) -> Session | None:
         """The session if it has not ended and its person is not disabled."""
+        ...
+
+    def session_is_open(self, token_sha256: str, now: datetime) -> bool:
+        """Whether the session has not ended, cheaper than ``session``: being disabled ends it."""
         ...
 
     def extend_session(self, token_sha256: str, expires_at: datetime) -> None: ...

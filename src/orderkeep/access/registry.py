@@ -7,6 +7,7 @@ from orderkeep.access.keys import (
     OFFICE,
     ApiKey,
     Partner,
+    PartnerNotFound,
     Quota,
     check_partner_name,
     key_hint,
@@ -115,7 +116,11 @@ class Registry:
     async def create_key(
         self, actor: str, partner_id: PartnerId, quota: Quota
     ) -> tuple[str, ApiKey]:
-        """Make a key for a partner; the first of the pair is the key, told this once."""
+        """Make a key for a partner; the first of the pair is the key, told this once.
+
+        Raises:
+            PartnerNotFound: there is none, or it is the house itself.
+        """
 
         def partner(work: AccessWork) -> Partner:
             return work.access.partner(partner_id)
@@ -125,7 +130,12 @@ class Registry:
     async def create_key_for(
         self, actor: str, name: str, quota: Quota, auto_approve_below: Decimal | None
     ) -> tuple[str, ApiKey]:
-        """Make a key for the partner of this name, who is added if there is none yet."""
+        """Make a key for the partner of this name, who is added if there is none yet.
+
+        Raises:
+            Invalid: the name cannot be kept.
+            PartnerNotFound: it is the name of the house itself.
+        """
         check_partner_name(name)
         fresh = self._partner(name, auto_approve_below)
 
@@ -165,6 +175,8 @@ class Registry:
 
         def unit(work: AccessWork) -> ApiKey:
             owner = partner(work)
+            if owner.id == OFFICE:  # Its orders are people's, who sign in.
+                raise PartnerNotFound("the office itself has no keys")
             kept = ApiKey(key_id, owner.id, key_hint(key), quota, now)
             work.access.add_key(kept, key_sha256(key))
             work.access.record(now, actor, "key.created", kept.hint, owner.name)

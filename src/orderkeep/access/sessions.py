@@ -18,6 +18,7 @@ from orderkeep.kernel.store import Store
 SESSION_LASTS = timedelta(hours=12)
 _EXTEND_AFTER = timedelta(hours=1)  # so that browsing costs one write an hour, not one a click
 _TOKEN_LENGTH = 43
+_MAX_KNOWN = 4096
 
 
 class WrongCredentials(Refused):
@@ -98,6 +99,7 @@ class Sessions:
         self._ids = ids
         # Per person and address, so that a stranger cannot lock somebody out of their own desk;
         # per person alone much later, so that many addresses do not help either.
+        self._known: dict[str, Session] = {}
         self._near = FailureCount(10, timedelta(minutes=15))
         self._far = FailureCount(100, timedelta(minutes=15))
 
@@ -132,15 +134,40 @@ class Sessions:
         if session is None:
             raise NotSignedIn("sign in")
         expires_at = now + SESSION_LASTS
-        if expires_at - session.expires_at > _EXTEND_AFTER:
+        if not self._is_young(session):
             # A full disk must not close the board: who is signed in can still read.
             with suppress(Unavailable, Uncertain):
                 await self._store.write(lambda work: work.access.extend_session(hashed, expires_at))
         return session
 
+    async def reader(self, token: str) -> Session:
+        """Who holds the token, as far as reading goes: login and role, which a session keeps.
+
+        That it is still open is asked each time, so that an end made elsewhere counts at once;
+        name and language may be those of its first use.
+
+        Raises:
+            NotSignedIn: as ``session``.
+        """
+        hashed = _hash(token)
+        known = self._known.get(hashed)
+        if known is not None and self._is_young(known) and await self.is_open(token):
+            return known
+        self._known.pop(hashed, None)
+        session = await self.session(token)
+        if len(self._known) >= _MAX_KNOWN:
+            self._known.clear()
+        self._known[hashed] = session
+        return session
+
     async def is_open(self, token: str) -> bool:
         """Whether the session has not ended; asking does not keep it alive."""
-        return await self._find(token) is not None
+        hashed, now = _hash(token), self._clock.now()
+        return await self._store.read(lambda work: work.access.session_is_open(hashed, now))
+
+    def _is_young(self, session: Session) -> bool:
+        """Whether using it need not prolong it yet."""
+        return self._clock.now() + SESSION_LASTS - session.expires_at <= _EXTEND_AFTER
 
     async def sign_out(self, token: str) -> None:
         """End the session; an unknown token is no error."""

@@ -68,6 +68,14 @@ class TooManyRequests(Refused):
         self.retry_after = retry_after
 
 
+class TooManyConnections(TooManyRequests):
+    """One address holds as many connections as we take from one."""
+
+    def __init__(self) -> None:
+        super().__init__(timedelta(seconds=1))
+        self.args = ("Your address holds too many connections; close some, or use them again.",)
+
+
 def bad_parameter(name: str, code: str, message: str) -> BadParameters:
     """One wrong query parameter."""
     return BadParameters([Fault(f"/{name}" if name else "", code, message)])

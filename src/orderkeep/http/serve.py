@@ -110,7 +110,6 @@ def _config(one: Served, limits: EdgeLimits, drain: timedelta) -> uvicorn.Config
         proxy_headers=False,
         server_header=False,
         backlog=BACKLOG,
-        timeout_keep_alive=30,
         timeout_graceful_shutdown=int(drain.total_seconds()),
     )
 

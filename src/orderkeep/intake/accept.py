@@ -1,10 +1,12 @@
 """Accept a submission once: one function for HTTP and for existing queues."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
+import msgspec
+
+from orderkeep.files.lookup import FileLookup
 from orderkeep.files.ports import StoredFile
 from orderkeep.intake.checks import Catalogue, check, promise_by
 from orderkeep.intake.ports import Acceptance, AcceptLane, IntakeWork, Receipt, Submission
@@ -23,8 +25,7 @@ Promise = Callable[[SubmissionBody, datetime], datetime]
 """The instant promised for a submission accepted at an instant."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sender:
+class Sender(msgspec.Struct, frozen=True):
     """Who sends, over which channel, and under which trace; ``via`` names the key or the queue."""
 
     partner_id: PartnerId
@@ -40,8 +41,7 @@ class Sender:
         return Cause(actor, f"SubmitOrder {self.via}", self.source, self.trace_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True):
     """An acceptance with what its receipt says; the same for every repetition."""
 
     order_no: OrderNo
@@ -70,8 +70,10 @@ class Intake:
         promise: Promise,
         clock: Clock,
         ids: Ids,
+        lookup: FileLookup | None = None,
     ) -> None:
         self._store = store
+        self._lookup = lookup or FileLookup(store)
         self._lane = lane
         self._catalogue = catalogue
         self._promise = promise
@@ -121,8 +123,12 @@ class Intake:
         wanted = {FileId(item.file_id) for item in body.items if item.file_id is not None}
         if not wanted:
             return {}
-        found = await self._store.read(lambda work: work.files.find(wanted))
-        return {one: file for one, file in found.items() if file.partner_id == partner_id}
+        found = await self._lookup.find(wanted)
+        return {
+            one: found[one]
+            for one in wanted
+            if one in found and found[one].partner_id == partner_id
+        }
 
     def _submission(
         self,

@@ -1,6 +1,7 @@
 """Drafts: orders that a person writes by hand, kept from the first word on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, Protocol
@@ -20,7 +21,20 @@ from orderkeep.orders.commands import SetPositions, SubmitDraft
 from orderkeep.orders.events import OrderDrafted
 from orderkeep.orders.master import OrderMaster
 from orderkeep.orders.order import Order, Position
-from orderkeep.orders.ports import OrderWork
+from orderkeep.orders.ports import OrderNotFound, OrderWork
+
+LISTED = 20
+"""Drafts of one page of the list."""
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenDraft:
+    """A draft as its writer left it: the canonical body of a ``DraftBody``."""
+
+    no: OrderNo
+    version: int
+    body: bytes
+    written_at: datetime
 
 
 class DraftBodies(Protocol):
@@ -29,6 +43,33 @@ class DraftBodies(Protocol):
     def put(self, no: OrderNo, body: bytes) -> None:
         """Keep a body, in the place of an earlier one of the same draft."""
         ...
+
+    def drafts_of(
+        self, login: str, limit: int, before: OrderNo | None = None
+    ) -> Sequence[WrittenDraft]:
+        """What a person has begun and neither sent nor thrown away, the newest first.
+
+        ``before``: only those with a smaller number.
+        """
+        ...
+
+    def count_drafts_of(self, login: str) -> int:
+        """How many of them there are."""
+        ...
+
+    def draft_of(self, login: str, no: OrderNo) -> WrittenDraft | None:
+        """The one of this number; None when there is none of theirs."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DraftPage:
+    """A page of a person's drafts, each with the names of its files by id."""
+
+    drafts: Sequence[tuple[WrittenDraft, Mapping[str, str]]]
+    total: int
+    next: OrderNo | None
+    """Where the next page goes on; None on the last one."""
 
 
 class DraftWork(OrderWork, Protocol):
@@ -79,23 +120,66 @@ class Drafts:
 
         return await self._store.write(unit)
 
+    async def of(self, login: str, after: OrderNo | None = None) -> DraftPage:
+        """A person's own drafts, the newest first, from behind the draft ``after``."""
+        return await self._store.read(lambda work: self._page(work, login, after))
+
+    async def one(self, login: str, no: OrderNo) -> tuple[WrittenDraft, Mapping[str, str]]:
+        """A person's own draft of this number.
+
+        Raises:
+            OrderNotFound: there is none, it is another's, or it is no draft any more.
+        """
+
+        def unit(work: DraftWork) -> tuple[WrittenDraft, Mapping[str, str]]:
+            draft = work.submissions.draft_of(login, no)
+            if draft is None:
+                raise OrderNotFound(f"There is no draft {no}")
+            return self._named(work, [draft])[0]
+
+        return await self._store.read(unit)
+
+    def _page(self, work: DraftWork, login: str, after: OrderNo | None) -> DraftPage:
+        found = work.submissions.drafts_of(login, LISTED + 1, after)
+        shown = found[:LISTED]
+        following = shown[-1].no if len(found) > LISTED else None
+        total = work.submissions.count_drafts_of(login)
+        return DraftPage(self._named(work, shown), total, following)
+
+    def _named(
+        self, work: DraftWork, drafts: Sequence[WrittenDraft]
+    ) -> Sequence[tuple[WrittenDraft, Mapping[str, str]]]:
+        bodies = [self._partial.decode(draft.body).value for draft in drafts]
+        wanted = [{FileId(i.file_id) for i in body.items or [] if i.file_id} for body in bodies]
+        found = work.files.find({one for ids in wanted for one in ids})
+        return [
+            (draft, {one: found[one].name or "" for one in ids if one in found})
+            for draft, ids in zip(drafts, wanted, strict=True)
+        ]
+
     async def save(self, no: OrderNo, sender: Sender, body: bytes) -> Order:
         """Keep what the draft says now.
 
         Raises:
             MalformedBody, Invalid: it cannot be a part of an order.
+            OrderNotFound: there is none of this number, or it is another's.
             TransitionRefused: it is no draft any more.
         """
         read, now = self._partial.decode(body), self._clock.now()
-        return await self._store.write(lambda work: self._write(work, no, sender, read, now))
+
+        def unit(work: DraftWork) -> Order:
+            _require_own(work, no, sender)
+            return self._write(work, no, sender, read, now)
+
+        return await self._store.write(unit)
 
     async def submit(self, no: OrderNo, sender: Sender, body: bytes) -> Accepted:
         """Turn the draft into an order; returning means the acceptance is on disk.
 
         Raises:
             MalformedBody, Invalid: refused with all faults; the draft stays as it was.
-            ClientRefTaken: that number already means another order.
             ClientRefTaken: the number belongs to an order that is there already.
+            OrderNotFound: there is none of this number, or it is another's.
             TransitionRefused: it has been submitted before.
         """
         read, now = self._whole.decode(body), self._clock.now()
@@ -126,6 +210,7 @@ class Drafts:
         read: Strict[SubmissionBody],
         now: datetime,
     ) -> Accepted:
+        _require_own(work, no, sender)
         items = read.value.items
         files = _files(work, sender, [item.file_id for item in items])
         if faults := check(read.value, files, self._catalogue(), now):
@@ -141,6 +226,17 @@ class Drafts:
         self._master.apply(work, no, command, sender.cause, now)
         work.submissions.put(no, read.canonical)
         return receipt_of(no, command, now)
+
+
+def _require_own(work: DraftWork, no: OrderNo, sender: Sender) -> None:
+    """What somebody has begun is theirs to go on with; to all others it is not there.
+
+    Raises:
+        OrderNotFound: whichever it was.
+    """
+    writer, asks = work.orders.history(no)[0].cause.actor, sender.cause.actor
+    if (writer.kind, writer.id) != (asks.kind, asks.id):  # The role may have changed meanwhile.
+        raise OrderNotFound(f"There is no order {no}")
 
 
 def _require_free(work: DraftWork, no: OrderNo, sender: Sender, client_ref: str) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from orderkeep.http.door.guard import Receive, Scope, Send, visit_of
+from orderkeep.http.door.guard import Receive, Scope, Send, answer, visit_of
+from orderkeep.http.problems import Rendered
 from orderkeep.http.refusals import BadIdempotencyKey
 from orderkeep.http.strict_json import MAX_BODY_BYTES, read_body, require_json
 from orderkeep.intake.accept import Accepted, Intake
@@ -71,19 +72,19 @@ class Accepting:
         key = idempotency_key(visit.headers)
         body = await read_body(visit.headers, receive, MAX_BODY_BYTES)
         accepted = await self._intake.accept(visit.sender, key, body)
-        await self._answer(accepted, send)
+        await answer(visit, _receipt(accepted), scope, send)
 
-    async def _answer(self, accepted: Accepted, send: Send) -> None:
-        body = _encoder.encode(accepted_view(accepted))
-        headers: list[tuple[bytes, bytes]] = [
-            *_PLAIN,
-            (b"content-length", b"%d" % len(body)),
-            (b"location", f"/v1/orders/{accepted.order_no}".encode()),
-        ]
-        if accepted.replayed:
-            headers.append((b"idempotency-replayed", b"true"))
-        await send({"type": "http.response.start", "status": 201, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+
+def _receipt(accepted: Accepted) -> Rendered:
+    body = _encoder.encode(accepted_view(accepted))
+    headers = [
+        *_PLAIN,
+        (b"content-length", b"%d" % len(body)),
+        (b"location", f"/v1/orders/{accepted.order_no}".encode()),
+    ]
+    if accepted.replayed:
+        headers.append((b"idempotency-replayed", b"true"))
+    return Rendered(201, headers, body)
 
 
 def idempotency_key(headers: dict[bytes, bytes]) -> str:

@@ -66,6 +66,7 @@ def build_door(  # noqa: PLR0913  # Everything passed in, by name.
             scope["path_template"] = "/v1/orders"
             await accepting(scope, receive, send)
         else:
+            # Litestar types each kind of scope and message; the server's are plain dicts.
             await litestar(scope, receive, send)  # type: ignore[arg-type]
 
     return Guard(

@@ -17,6 +17,7 @@ from orderkeep.http.limits import RateLimiter, Verdict, quota_headers
 from orderkeep.http.problems import Rendered, render
 from orderkeep.http.refusals import BadRequest, TooManyRequests, WrongKey
 from orderkeep.http.strict_json import ClientGone
+from orderkeep.http.whole import send_whole
 from orderkeep.intake.accept import Sender
 from orderkeep.kernel.clock import Clock
 from orderkeep.kernel.ids import Ids
@@ -57,6 +58,13 @@ class Visit:
     holder: KeyHolder | None = None
     verdict: Verdict | None = None
     status: int = 0
+
+    def stamps(self) -> list[tuple[bytes, bytes]]:
+        """The headers that every answer carries."""
+        stamps = [(b"x-request-id", self.trace_id.encode())]
+        if self.holder is not None and self.verdict is not None:
+            stamps += quota_headers(self.holder.quota, self.verdict)
+        return stamps
 
     @property
     def caller(self) -> KeyHolder:
@@ -128,7 +136,7 @@ class Guard:
         except ClientGone:
             visit.status = 499  # As nginx counts it; nothing is sent.
         except Exception as error:  # noqa: BLE001  # the last net: a bug is told as nothing but its id
-            await refuse(visit, error, send)
+            await refuse(visit, error, scope, send)
 
     async def _admit(self, visit: Visit, scope: Scope) -> None:
         now = time.monotonic()
@@ -150,21 +158,20 @@ class Guard:
         return f"{self._first_half}{next(self._visits):016x}"
 
 
-async def refuse(visit: Visit, error: Exception, send: Send) -> None:
+async def refuse(visit: Visit, error: Exception, scope: Scope, send: Send) -> None:
     """Answer an error, unless an answer has begun already."""
     rendered = render(error, visit.trace_id)
     if rendered.status == 500:
         log.error("request.failed", trace_id=visit.trace_id, exc_info=error)
     if not visit.status:
-        await answer(send, rendered)
+        await answer(visit, rendered, scope, send)
 
 
-async def answer(send: Send, rendered: Rendered) -> None:
-    """Send a finished answer."""
-    await send(
-        {"type": "http.response.start", "status": rendered.status, "headers": rendered.headers}
-    )
-    await send({"type": "http.response.body", "body": rendered.body})
+async def answer(visit: Visit, rendered: Rendered, scope: Scope, send: Send) -> None:
+    """Send a finished answer, with what every answer carries."""
+    visit.status = rendered.status
+    rendered.headers.extend(visit.stamps())
+    await send_whole(scope, send, rendered)
 
 
 def peer_of(scope: Scope, headers: dict[bytes, bytes], trusted: frozenset[str]) -> str:
@@ -196,12 +203,9 @@ def _refuse_repeated(headers: list[tuple[bytes, bytes]]) -> None:
 
 def _stamping(send: Send, visit: Visit) -> Send:
     async def stamped(message: Message) -> None:
-        if message["type"] == "http.response.start":
+        if message["type"] == "http.response.start" and not visit.status:
             visit.status = message["status"]
-            headers = [*message.get("headers", ()), (b"x-request-id", visit.trace_id.encode())]
-            if visit.holder is not None and visit.verdict is not None:
-                headers += quota_headers(visit.holder.quota, visit.verdict)
-            message["headers"] = headers
+            message["headers"] = [*message.get("headers", ()), *visit.stamps()]
         await send(message)
 
     return stamped

@@ -9,7 +9,7 @@ from litestar import delete, get, patch, post
 from litestar.params import FromPath
 from msgspec import Meta
 
-from orderkeep.access.keys import ApiKey, Partner, Quota, parse_quota
+from orderkeep.access.keys import OFFICE, ApiKey, Partner, Quota, parse_quota
 from orderkeep.access.people import Person
 from orderkeep.access.ports import PersonChange, Session
 from orderkeep.access.rights import Role, require
@@ -132,7 +132,8 @@ async def change_person(
 async def partners(office: OfficeDep, session: SessionDep) -> dict[str, Any]:
     require(session.person.role, "partners.manage")
     known = await office.registry.partners()
-    return {"items": [_partner(one, keys) for one, keys in known], "next": None}
+    others = [_partner(one, keys) for one, keys in known if one.id != OFFICE]
+    return {"items": others, "next": None}
 
 
 @post("/partners")

@@ -27,6 +27,7 @@ from orderkeep.http.office.gate import (
     token_of,
 )
 from orderkeep.http.office.parts import (
+    Carried,
     Catalogue,
     ClaimLane,
     Decisions,
@@ -36,7 +37,7 @@ from orderkeep.http.office.parts import (
     OfficeSettings,
     OfficeStore,
 )
-from orderkeep.http.office.quick import Quick
+from orderkeep.http.office.quick import PORT, Quick
 from orderkeep.http.office.shared import Shared, SharedReads
 from orderkeep.http.office.static import SECURITY_HEADERS, WebApp
 from orderkeep.http.office.stream import MAX_CLIENTS, Client, Stream
@@ -57,8 +58,8 @@ class OfficeApp:
     """The ASGI application. ``drain`` ends the open streams, so that a server can stop."""
 
     def __init__(self, app: Litestar, office: Office, shared: SharedReads) -> None:
-        quick = Quick(app, PREFIX, office, shared)
-        self._app = office.metrics.middleware(quick, "office", SECURITY_HEADERS)
+        counted = office.metrics.middleware(app, PORT, SECURITY_HEADERS)
+        self._app = Quick(counted, PREFIX, office, shared)
         self.litestar = app
         self.office = office
 
@@ -87,6 +88,7 @@ def build_office(  # noqa: PLR0913  # Everything passed in, by name.
     files: Files | None = None,
     catalogue: Callable[[], Catalogue] | None = None,
     balance: Callable[[], Any] | None = None,
+    carried: Carried | None = None,
 ) -> OfficeApp:
     """The office's application from its parts; see ``parts`` for what each has to do."""
     stream, metrics = Stream(clock, store.on_changes), Metrics()
@@ -109,6 +111,7 @@ def build_office(  # noqa: PLR0913  # Everything passed in, by name.
         files=files,
         catalogue=catalogue,
         balance=balance,
+        carried=carried,
     )
     shared = SharedReads(office)
     return OfficeApp(_litestar(office, shared), office, shared)

@@ -1,6 +1,5 @@
 """Orders and files that a person enters at the office."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -26,8 +25,7 @@ from orderkeep.orders.order import Order, Stage
 _MAX_KEY = 255
 
 
-@dataclass(frozen=True, slots=True)
-class Person(Sender):
+class Person(Sender, frozen=True):
     """A person of the office who enters an order for somebody."""
 
     login: str
@@ -130,7 +128,9 @@ def _receipt(accepted: Accepted) -> dict[str, Any]:
 async def open_draft(
     request: AnyRequest, office: OfficeDep, session: SessionDep
 ) -> Response[dict[str, Any]]:
-    order = await _drafts(office, session).open(_sender(office, session), await raw_body(request))
+    order = await own_drafts(office, session).open(
+        _sender(office, session), await raw_body(request)
+    )
     return Response(_draft(order), headers={"location": f"/orders/{order.no}"})
 
 
@@ -138,7 +138,7 @@ async def open_draft(
 async def save_draft(
     request: AnyRequest, office: OfficeDep, session: SessionDep, no: FromPath[str]
 ) -> dict[str, Any]:
-    drafts, body = _drafts(office, session), await raw_body(request)
+    drafts, body = own_drafts(office, session), await raw_body(request)
     return _draft(await drafts.save(order_number(no), _sender(office, session), body))
 
 
@@ -146,14 +146,19 @@ async def save_draft(
 async def submit_draft(
     request: AnyRequest, office: OfficeDep, shared: Shared, session: SessionDep, no: FromPath[str]
 ) -> Response[dict[str, Any]]:
-    drafts, number = _drafts(office, session), order_number(no)
+    drafts, number = own_drafts(office, session), order_number(no)
     body = _with_reference(await raw_body(request), number)
     accepted = await drafts.submit(number, _sender(office, session), body)
     shared.forget()
     return Response(_receipt(accepted), headers={"location": f"/orders/{accepted.order_no}"})
 
 
-def _drafts(office: Office, session: Session) -> Drafts:
+def own_drafts(office: Office, session: Session) -> Drafts:
+    """The drafts, for somebody who may enter orders.
+
+    Raises:
+        NotAllowed, Unavailable: they may not, or no drafts are kept here.
+    """
     require(session.person.role, "order.create")
     if office.drafts is None:
         raise Unavailable("Drafts are not kept in this process.")

@@ -31,10 +31,22 @@ class Metrics:
         )
         # Looking up a labelled child costs more than counting with it.
         self._statuses: dict[tuple[str, int], Counter] = {}
+        self._ports: dict[str, Histogram] = {}
+
+    def answered(self, port: str, status: int, took_s: float) -> None:
+        """Count an answer that does not pass through ``middleware``."""
+        self._count(port, status)
+        self._port_seconds(port).observe(took_s)
+
+    def _port_seconds(self, port: str) -> Histogram:
+        child = self._ports.get(port)
+        if child is None:
+            child = self._ports[port] = self._seconds.labels(port)
+        return child
 
     def middleware(self, app: ASGIApp, port: str, headers: Mapping[str, str]) -> ASGIApp:
         """Count what an application answers, and give each answer these headers too."""
-        seconds = self._seconds.labels(port)
+        seconds = self._port_seconds(port)
         extra = [(name.encode(), value.encode()) for name, value in headers.items()]
 
         async def counted(scope: Scope, receive: Receive, send: Send) -> None:

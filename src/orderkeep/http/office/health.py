@@ -1,12 +1,12 @@
 """How we are: for machines that watch us."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from litestar import Response, get
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from orderkeep.http.office.gate import PUBLIC
 from orderkeep.http.office.parts import Office, OfficeDep
@@ -36,8 +36,8 @@ async def readyz(office: OfficeDep) -> Response[dict[str, Any]]:
         store = dict(office.store.health())
     except Exception as error:  # noqa: BLE001  # whatever it is, we cannot read: not ready
         return Response({"status": "failed", "why": type(error).__name__}, status_code=503)
-    if not store.get("in_place", True):
-        return Response({"status": "failed", "why": "DatabaseGone"}, status_code=503)
+    if why := _unfit(store):
+        return Response({"status": "failed", "why": why}, status_code=503)
     facts = {
         "status": "ready",
         "time": office.clock.now(),
@@ -46,7 +46,17 @@ async def readyz(office: OfficeDep) -> Response[dict[str, Any]]:
         "mes": office.settings.mes,
         "streams": office.stream.clients,
     }
+    if office.carried is not None:
+        # A broker that is away delays orders; nobody need be sent elsewhere because of it.
+        facts["broker"] = office.carried.state()
     return Response(facts, headers={"cache-control": "no-store"})
+
+
+def _unfit(store: Mapping[str, Any]) -> str | None:
+    """Why nothing can be kept now; who can only be read from is not ready."""
+    if not store.get("in_place", True):
+        return "DatabaseGone"
+    return "DiskFailing" if store.get("failing") else None
 
 
 @get("/metrics", opt={PUBLIC: True})
@@ -62,9 +72,15 @@ async def metrics(office: OfficeDep) -> Response[bytes]:
             backlog.oldest_unsent_s,
         ),
         _gauge("orderkeep_inbox_unhandled", "Envelopes kept, not yet handled", backlog.unhandled),
+        _gauge(
+            "orderkeep_envelopes_unrouted",
+            "Envelopes put aside because nobody takes their kind",
+            backlog.unrouted,
+        ),
         _gauge("orderkeep_orders_accepted", "Order numbers given out", backlog.orders),
         _gauge("orderkeep_streams", "Open board streams", office.stream.clients),
         *_store(office),
+        *_carried(office),
     ]
     fresh = CollectorRegistry()
     fresh.register(_Now(families))
@@ -85,6 +101,27 @@ def _by_stage(stages: dict[str, int]) -> list[Metric]:
 
 def _gauge(name: str, help_: str, value: float) -> Metric:
     return GaugeMetricFamily(name, help_, value=value)
+
+
+def _carried(office: Office) -> list[Metric]:
+    """What went through the broker since the start, and whether it can be reached."""
+    if office.carried is None:
+        return []
+    envelopes = CounterMetricFamily(
+        "orderkeep_envelopes", "Envelopes at the broker, by what happened", labels=["what", "place"]
+    )
+    for what, place, number in office.carried.traffic.rows():
+        envelopes.add_metric([what, place], number)
+    up = GaugeMetricFamily(
+        "orderkeep_broker_connected", "Whether a connection is there", labels=["link"]
+    )
+    blocked = GaugeMetricFamily(
+        "orderkeep_broker_blocked", "Whether the broker takes nothing", labels=["link"]
+    )
+    for name, state in office.carried.state().items():
+        up.add_metric([name], float(state.connected_since is not None))
+        blocked.add_metric([name], float(state.blocked))
+    return [envelopes, up, blocked]
 
 
 def _store(office: Office) -> list[Metric]:

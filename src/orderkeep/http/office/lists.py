@@ -1,5 +1,6 @@
 """The board's lists: pages, counts, approvals, search, saved views, who works on what."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Annotated, Any
@@ -14,12 +15,15 @@ from orderkeep.access.rights import Role, may
 from orderkeep.board.filters import decode_cursor, encode_cursor, parse
 from orderkeep.board.ports import Found, Page, Searched, Wanted
 from orderkeep.http.office.bodies import body_of
+from orderkeep.http.office.by_hand import own_drafts
 from orderkeep.http.office.gate import AnyRequest
+from orderkeep.http.office.numbers import order_number
 from orderkeep.http.office.pages import approval_shape
 from orderkeep.http.office.parts import Office, OfficeDep, SessionDep
 from orderkeep.http.office.shared import Shared
-from orderkeep.http.office.wire import encoder, facts, row_shape
+from orderkeep.http.office.wire import facts, row_shape
 from orderkeep.http.refusals import bad_parameter
+from orderkeep.intake.drafts import WrittenDraft
 from orderkeep.kernel.ids import OrderNo, order_n, order_no
 from orderkeep.orders.evolve import rebuild
 from orderkeep.orders.view import BoardRow
@@ -46,7 +50,7 @@ async def board(
 
 @get("/board/counts")
 async def counts(shared: Shared, session: SessionDep) -> Response[bytes]:
-    return json(encoder.encode(await shared.counts(session.person.login)))
+    return json(bytes(await shared.counts(session.person.login)))
 
 
 @get("/approvals")
@@ -165,6 +169,35 @@ async def delete_view(office: OfficeDep, session: SessionDep, view_id: FromPath[
     await office.store.write(lambda work: work.access.delete_view(session.person.id, view_id))
 
 
+# --- drafts: what I have begun --------------------------------------------------------------------
+
+
+@get("/drafts")
+async def drafts(
+    office: OfficeDep, session: SessionDep, after: FromQuery[str | None] = None
+) -> Response[bytes]:
+    behind = order_number(after) if after else None
+    page = await own_drafts(office, session).of(session.person.login, behind)
+    items = [_draft(*one) for one in page.drafts]
+    return json(facts(items=items, next=page.next, total=page.total))
+
+
+@get("/drafts/{no:str}")
+async def draft(office: OfficeDep, session: SessionDep, no: FromPath[str]) -> Response[bytes]:
+    found = await own_drafts(office, session).one(session.person.login, order_number(no))
+    return json(facts(**_draft(*found)))
+
+
+def _draft(one: WrittenDraft, files: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "order_no": one.no,
+        "version": one.version,
+        "at": one.written_at,
+        "body": msgspec.Raw(one.body),
+        "files": files,
+    }
+
+
 # --- people at work -----------------------------------------------------------------------------
 
 
@@ -192,5 +225,7 @@ HANDLERS = (
     views,
     save_view,
     delete_view,
+    drafts,
+    draft,
     operators,
 )

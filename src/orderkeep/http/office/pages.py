@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from orderkeep.access.rights import Role
+from orderkeep.access.rights import Role, may
 from orderkeep.board.actions import Viewer, order_actions
 from orderkeep.board.feed import level_of
 from orderkeep.board.journey import journey
@@ -21,8 +21,8 @@ from orderkeep.http.office.wire import (
     money,
 )
 from orderkeep.kernel.ids import FileId
-from orderkeep.orders.events import Recorded, encode
-from orderkeep.orders.order import Order, Position, PriceState, WorkOrderState
+from orderkeep.orders.events import ActorKind, Recorded, encode
+from orderkeep.orders.order import Order, Position, PriceState, Stage, WorkOrderState
 from orderkeep.orders.policy import Policy
 from orderkeep.orders.timers import due
 
@@ -60,6 +60,7 @@ def order_page(
         "hops": _hops(parts),
         "can": order_actions(parts.order, viewer, policy, now),
         "next": _next(parts.order, policy),
+        "draft": _draft(parts, names, viewer),
         "as_of": now,
     }
 
@@ -148,6 +149,16 @@ def _order(parts: PageParts, names: Names, role: Role, policy: Policy) -> dict[s
         "delivery_address": address(parts.submitted, role),
         "note": parts.submitted.note,
     }
+
+
+def _draft(parts: PageParts, names: Names, viewer: Viewer) -> dict[str, Any] | None:
+    """Whose draft it is, and whether the viewer is the one who may go on with it."""
+    if parts.order.stage not in {Stage.INITIATED, Stage.FILE_UPLOADED}:
+        return None
+    writer = parts.history[0].cause.actor
+    own = writer.kind is ActorKind.PERSON and writer.id == viewer.login
+    name = names.people.get(writer.id) or names.partners.get(writer.id) or writer.id
+    return {"writer": name, "mine": own and may(viewer.role, "order.create")}
 
 
 def _partner(order: Order, names: Names) -> dict[str, str] | None:

@@ -22,6 +22,7 @@ from orderkeep.intake.accept import Intake
 from orderkeep.intake.drafts import Drafts
 from orderkeep.kernel.clock import Clock
 from orderkeep.kernel.ids import Ids, OrderNo
+from orderkeep.observe.traffic import Traffic
 from orderkeep.orders.events import Cause, Recorded
 from orderkeep.orders.master import OrderMaster
 from orderkeep.orders.order import Order
@@ -64,6 +65,17 @@ class OfficeStore(Protocol):
         ...
 
     def health(self) -> Mapping[str, str | int | float]: ...
+
+
+class Carried(Protocol):
+    """A transport that tells of itself."""
+
+    @property
+    def traffic(self) -> Traffic: ...
+
+    def state(self) -> Mapping[str, Any]:
+        """How each connection is, by name: ``connected_since``, ``blocked``, ``last_error``."""
+        ...
 
 
 class ClaimLane(Protocol):
@@ -153,6 +165,7 @@ class Office:
     intake: Intake | None = None
     drafts: Drafts | None = None
     files: Files | None = None
+    carried: Carried | None = None
 
     @property
     def read_only(self) -> bool:
@@ -161,7 +174,12 @@ class Office:
 
     def viewer(self, session: Session) -> Viewer:
         """The signed-in person as the board sees them."""
-        return Viewer(session.person.login, session.person.role, read_only=self.read_only)
+        return Viewer(
+            session.person.login,
+            session.person.role,
+            read_only=self.read_only,
+            rework_limit=self.policy.rework_limit,
+        )
 
 
 OfficeDep = NamedDependency[SkipValidation[Office]]

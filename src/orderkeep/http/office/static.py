@@ -44,7 +44,10 @@ class Asset:
 
 
 class WebApp:
-    """Serves what the build left in a folder; a page's address is the browser's business."""
+    """Serves what the build left in a folder; a page's address is the browser's business.
+
+    The folder is read once: a new build is served after a restart, never half of it before.
+    """
 
     def __init__(self, folder: Path | None) -> None:
         self._assets = _read(folder) if folder and folder.is_dir() else {}

@@ -6,8 +6,8 @@ browser that does not read is let go: it comes back by itself.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import structlog
@@ -24,12 +24,15 @@ GATHER_S = 0.4
 """How long changes are gathered; ``FLOODED_S`` when there are more than anybody can watch."""
 
 MAX_ROWS = 32
-"""Rows in one batch: more than anybody can follow."""
+"""Rows in one batch of orders in work: more than anybody can follow."""
 
-MAX_NEW = 8
-"""Orders in one batch that nobody works on yet: browsers only count them, and counts come too."""
+MAX_NEW = 16
+"""Orders in one batch that nobody works on yet: they must not take the place of all others."""
 
 FLOODED_S = 2.0
+
+SLICE, PAUSE_S = 16, 0.002
+"""Browsers that are fed at once, and the pause after them: orders at the door go between."""
 
 QUEUE = 16
 """Batches a slow browser may be behind before it is let go."""
@@ -43,7 +46,9 @@ log = structlog.get_logger()
 
 Watcher = Callable[[Sequence[BoardRow]], None]
 _HEARTBEAT = b": still here\n\n"
-_NOT_ON_THE_BOARD = frozenset({Stage.INITIATED, Stage.FILE_UPLOADED, Stage.SUBMITTED})
+_BEFORE_WORK = frozenset(
+    {Stage.INITIATED, Stage.FILE_UPLOADED, Stage.SUBMITTED, Stage.PRICE_CALCULATED}
+)
 
 
 class Source(Protocol):
@@ -54,6 +59,10 @@ class Source(Protocol):
     async def version(self) -> int: ...
 
     async def counts(self, login: str) -> Any: ...
+
+    def forget_pages(self) -> None:
+        """No list from before this moment may be shown any more."""
+        ...
 
     def row(self, row: BoardRow, names: Names, viewer: Viewer) -> bytes: ...
 
@@ -113,12 +122,12 @@ class Stream:
 
     def _note(self, row: BoardRow) -> None:
         if row.order_no not in self._changed:
-            if row.stage in _NOT_ON_THE_BOARD:
+            if _is_new(row):
                 if self._new >= MAX_NEW:
                     self._missed = True
                     return
                 self._new += 1
-            elif len(self._changed) >= MAX_ROWS:
+            elif len(self._changed) - self._new >= MAX_ROWS:
                 self._missed = True
                 return
         self._changed[row.order_no] = row
@@ -146,6 +155,7 @@ class Stream:
                 await self._send_rows(source)
             if self._missed and now - refetched >= REFETCH_S:
                 self._missed, refetched = False, now
+                source.forget_pages()
                 self._broadcast(self.event("refetch", facts(why="many")))
             due = COUNTS_S if dirty else COUNTS_AT_LEAST_S
             if self._clients and now - counted >= due:
@@ -169,17 +179,18 @@ class Stream:
 
     async def _send_rows(self, source: Source) -> None:
         rows, self._changed, self._new = list(self._changed.values()), {}, 0
+        source.forget_pages()
         names = await source.names()
         shared: dict[tuple[Role, bool], bytes] = {}
         holders = {row.claim_operator for row in rows}
-        for client in list(self._clients):
+        async for client in self._in_slices():
             viewer = client.viewer
             if viewer.login in holders:
                 client.give(self._rows(rows, names, viewer, source))
                 continue
             key = (viewer.role, viewer.read_only)
             if key not in shared:
-                shared[key] = self._rows(rows, names, Viewer("", *key), source)
+                shared[key] = self._rows(rows, names, replace(viewer, login=""), source)
             client.give(shared[key])
 
     def _rows(
@@ -189,7 +200,7 @@ class Stream:
 
     async def _send_counts(self, source: Source) -> None:
         by_login: dict[str, bytes] = {}
-        for client in list(self._clients):
+        async for client in self._in_slices():
             login = client.viewer.login
             if login not in by_login:
                 counts = await source.counts(login)
@@ -198,10 +209,17 @@ class Stream:
 
     async def _beat(self, source: Source) -> None:
         """Prove that the line stands, and let go whoever is not signed in any more."""
-        for client in list(self._clients):
+        async for client in self._in_slices():
             if not await source.still_signed_in(client.token):
                 client.gone = True
             client.give(_HEARTBEAT)
+
+    async def _in_slices(self) -> AsyncIterator[Client]:
+        """Every browser, some at a time: feeding all at once would hold up the door."""
+        for number, client in enumerate(list(self._clients)):
+            if number and number % SLICE == 0:
+                await asyncio.sleep(PAUSE_S)
+            yield client
 
     def _broadcast(self, frame: bytes) -> None:
         for client in self._clients:
@@ -218,6 +236,8 @@ class Stream:
         self, client: Client, source: Source, send: Send, receive: Receive, *, again: bool
     ) -> None:
         """Feed one browser until it leaves, falls behind or we close."""
+        if not self._clients:
+            source.forget_pages()  # What changed before was noted for nobody.
         self._clients.add(client)
         self._any.set()
         if self._watch is not None:
@@ -254,6 +274,12 @@ class Stream:
         self._closing = True
         self._any.set()
         self._broadcast(b"retry: 2000\n\n")
+
+
+def _is_new(row: BoardRow) -> bool:
+    """Whether nobody has an order in hand, nor is asked to take it there."""
+    handled = row.claim_operator or row.needs_person or row.hold_reason
+    return row.stage in _BEFORE_WORK and not handled
 
 
 async def _left(receive: Receive, client: Client) -> None:
