@@ -3,10 +3,13 @@
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -18,6 +21,8 @@ from orderkeep.testing.counter import Shop
 from orderkeep.testing.practice_mes import PracticeMesProcess
 
 COMMAND = (sys.executable, "-c", "from orderkeep.cli import main; main()")
+PROGRESS = re.compile(r"^[a-z ]+: \d+ of \d+\n", re.MULTILINE)
+"""What is said of work that takes longer than a second, as on a busy machine."""
 STRANGER = "OK-999996"
 
 
@@ -42,7 +47,7 @@ class Made:
     def verify(self, **settings: str) -> tuple[int, Any]:
         """Run the command; returns its exit status and its report."""
         done = self.command(**settings)
-        assert done.stderr == ""
+        assert PROGRESS.sub("", done.stderr) == ""
         return done.returncode, json.loads(done.stdout)
 
     def command(self, **settings: str) -> "subprocess.CompletedProcess[str]":
@@ -111,6 +116,16 @@ def test_a_doubled_effect_is_named(made: Made, listing: str) -> None:
 
     assert found(report) == {("S3", made.orders["first"])}
     assert code == 1
+
+
+def test_a_job_that_the_mes_recalled_in_its_own_word_is_no_double(made: Made) -> None:
+    """The practice MES says ``accepted``: here it stands for a word that means recalled."""
+    made.make_at_the_mes(made.orders["first"])
+
+    code, report = made.verify(ORDERKEEP_MES_WORDS="accepted=recalled")
+
+    assert found(report) == set()
+    assert code == 0
 
 
 @pytest.mark.parametrize("listing", ["on", "off"])
@@ -199,6 +214,38 @@ def test_silence_proves_nothing(made: Made) -> None:
     assert report["violations"] == []
     assert set(report["checked"]["mes_unanswered"]) >= {made.orders["first"]}
     assert done.returncode == 69
+
+
+class EndlessMes(BaseHTTPRequestHandler):
+    """Answers every page of its listing with no job and the same cursor."""
+
+    def do_GET(self) -> None:
+        body = b'{"items": [], "next": "again"}'
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # The base's name.
+        pass
+
+
+def test_a_listing_without_an_end_is_told_in_a_sentence(made: Made) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), EndlessMes) as endless:
+        Thread(target=endless.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{endless.server_port}"
+        # Nothing can be looked up there: what was not shown is not called missing.
+        code, report = made.verify(ORDERKEEP_MES_URL=address, ORDERKEEP_MES_LOOKUP="off")
+        endless.shutdown()
+
+    checked = report["checked"]
+    assert checked["mes_unfinished"] == (
+        "the MES's list does not end: it repeated the cursor 'again'"
+    )
+    assert checked["mes_unanswered"] == sorted([made.orders["first"], made.orders["second"]])
+    assert report["violations"] == []
+    assert code == 69
 
 
 def test_a_mes_that_is_away_is_told_in_a_sentence(made: Made) -> None:

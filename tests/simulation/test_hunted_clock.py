@@ -2,7 +2,10 @@
 
 from datetime import timedelta
 
+from orderkeep.orders import commands as c
+from orderkeep.orders.events import Cause
 from orderkeep.orders.order import Delivered, Stage
+from orderkeep.testing.people import HEAD
 from orderkeep.testing.town import Town
 
 HOUR = timedelta(hours=1)
@@ -59,3 +62,24 @@ async def test_a_work_order_is_sent_though_the_clock_was_set_back() -> None:
     await town.process.steps["send"]()
 
     assert town.mes.effects == {no: 1}
+
+
+async def test_a_cancellation_does_not_count_one_moment_of_silence_twice() -> None:
+    """Our clock was set forward, and asking for it back brought the second look to the first."""
+    town = Town()
+    no = await town.order()
+    town.faults.mes = ["done_then_lost"]
+    await town.process.steps["send"]()
+    town.clock.off = HOUR
+    await town.process.steps["send"]()  # Denied once: the MES has it, and does not show it yet.
+    cause = Cause(HEAD, "CancelOrder", "office", "")
+    await town.process.master.handle(no, c.CancelOrder("changed my mind"), cause)
+
+    for name in ("relay", "inbox bridge", "send"):
+        await town.process.steps[name]()
+    assert town.delivered(no) is Delivered.UNCERTAIN
+    for _ in range(4):
+        await town.later()
+
+    assert town.mes.jobs[no].status == "recalled"
+    assert town.see(no).stage is Stage.CANCELLED

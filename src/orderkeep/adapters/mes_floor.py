@@ -47,13 +47,16 @@ class FloorMes:
         return [_shown(job) for job in jobs], jobs[-1].reference if len(jobs) == _PAGE else None
 
     async def recall(self, reference: WorkOrderRef) -> None:
-        """Take a work order back that nobody has started."""
+        """Take a work order back that nobody has started, or that has ended by itself."""
         try:
             await self._workshop.act(reference, "recall")
         except JobNotFound:
             return  # It never came: it will not be made.
         except StepRefused as no:
-            raise RecallRefused(str(no)) from no
+            job = await self._workshop.find(reference)
+            if job is None or job.status != "scrapped":
+                raise RecallRefused(str(no)) from no
+            # Scrapped meanwhile, because the order was cancelled: that is no refusal.
 
 
 def _job(work_order: WorkOrder, clock: Clock) -> Job:

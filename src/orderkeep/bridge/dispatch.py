@@ -185,9 +185,12 @@ class Bridge:
             self._tell(work, no, never_sent, trace_id)
         elif row.state not in {Delivered.RECALLED, Delivered.REJECTED}:
             # A row that is being sent is left to its sender, which finds the wish afterwards.
+            # One denied once keeps its lag: two denials in a moment are one, if our clock jumped.
             # All others at once: until the next look somebody may begin to make it.
             if row.state is Delivered.SENDING:
                 work.deliveries.change(row, recall_wanted=True)
+            elif row.state is Delivered.UNCERTAIN and row.absent_seen:
+                work.deliveries.change(row, recall_wanted=True, **_unread(row))
             else:
                 work.deliveries.change(row, recall_wanted=True, next_at=now, **_unread(row))
 

@@ -52,6 +52,10 @@ class MesJob:
     status: str | None
 
 
+RECALLED = frozenset({"recalled", "cancelled", "canceled"})
+"""Usual status words of a job that will not be made; a MES may have others."""
+
+
 class MesRejected(Refused):
     """The MES understood and said no; ``facts["status"]`` and ``facts["reason"]`` tell more."""
 

@@ -7,17 +7,17 @@ listing does not show is looked up afterwards, and again after the MES's visibil
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from orderkeep.bridge.ports import Mes, MesJob, MesUnavailable
+from orderkeep.bridge.ports import RECALLED, Mes, MesJob, MesUnavailable
 from orderkeep.kernel.ids import WorkOrderRef, order_n, order_no_of
 from orderkeep.ledger.checks import Checked
 from orderkeep.ledger.evidence import Violation
 
-RECALLED = frozenset({"recalled", "cancelled", "canceled"})
-"""Status words of a job that will not be made: no effect any more."""
+MOST_PAGES = 50_000
+"""A longer listing is not read on: it is more than a workshop makes in its life."""
 TRIES = 3
 LONGEST_PAUSE_S = 5.0
 
@@ -65,30 +65,46 @@ class Claims:
 
 
 class FarSide:
-    """Asks a MES what it has."""
+    """Asks a MES what it has; ``recalled`` are its words for a job that will not be made."""
 
-    def __init__(self, mes: Mes, sleep: Sleep = asyncio.sleep, together: int = 8) -> None:
+    def __init__(
+        self,
+        mes: Mes,
+        sleep: Sleep = asyncio.sleep,
+        together: int = 8,
+        recalled: Container[str | None] = RECALLED,
+    ) -> None:
         self._mes = mes
         self._sleep = sleep
         self._gate = asyncio.Semaphore(together)
+        self._recalled = recalled
         self.shown = Shown()
         self.unanswered: set[str] = set()
         """References that the MES gave no usable answer for."""
+        self.unfinished: str | None = None
+        """Why the last listing was not read to its end: a sentence; None if it was."""
 
     async def read_listing(self) -> None:
-        """Read the MES's listing, if it has one.
+        """Read the MES's listing, if it has one, to its end or until it proves to have none.
 
         Raises:
             MesUnavailable: it gave no usable answer.
         """
-        if not self._mes.capabilities.listing:
-            return
+        if self._mes.capabilities.listing:
+            self.unfinished = await self._read_listing()
+
+    async def _read_listing(self) -> str | None:
         cursor: str | None = None
-        while True:
+        given: set[str] = set()
+        for _ in range(MOST_PAGES):
             jobs, cursor = await self._page(cursor)
             self.shown.add(jobs)
             if cursor is None:
-                return
+                return None
+            if cursor in given:
+                return f"the MES's list does not end: it repeated the cursor {cursor!r}"
+            given.add(cursor)
+        return f"the MES's list does not end: it went on after {MOST_PAGES} pages"
 
     async def check(self, claims: Claims, still_at_mes: Callable[[str], bool]) -> list[Violation]:
         """Compare what was listed, and what is looked up now, with our claims."""
@@ -97,7 +113,8 @@ class FarSide:
             # Without a listing every reference is asked for, but none that may be sent meanwhile.
             await self._look(set(claims.at_mes) if known else claims.sent | claims.dropped)
         missing = await self._missing(claims, still_at_mes)
-        return [*_doubled(self.shown), *missing, *_ghosts(self.shown, claims)]
+        doubled = _doubled(self.shown, self._recalled)
+        return [*doubled, *missing, *_ghosts(self.shown, claims)]
 
     async def _missing(
         self, claims: Claims, still_at_mes: Callable[[str], bool]
@@ -107,6 +124,9 @@ class FarSide:
         if gone:
             await self._sleep(self._mes.capabilities.visibility_lag.total_seconds())
             await (self._look(gone) if self._mes.capabilities.lookup else self.read_listing())
+        if self.unfinished and not self._mes.capabilities.lookup:
+            # What was not reached may be there: an open question, and no accusation.
+            self.unanswered |= self._absent(claims)
         return [
             Violation("S4", claims.at_mes[reference], f"the MES has no {reference}, we say it has")
             for reference in sorted(self._absent(claims))
@@ -147,9 +167,9 @@ class FarSide:
         return await ask()
 
 
-def _doubled(shown: Shown) -> Iterator[Violation]:
+def _doubled(shown: Shown, recalled: Container[str | None]) -> Iterator[Violation]:
     for reference, jobs in sorted(shown.jobs.items()):
-        alive = [job.mes_id for job in jobs if job.status not in RECALLED]
+        alive = [job.mes_id for job in jobs if job.status not in recalled]
         if len(alive) > 1:
             what = f"{reference} is made {len(alive)} times at the MES: {', '.join(alive)}"
             yield Violation("S3", _owner(reference), what)

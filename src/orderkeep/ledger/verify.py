@@ -34,6 +34,8 @@ class Scope(msgspec.Struct):
     """Jobs the MES showed; None when it was not asked."""
     mes_unanswered: list[str] = []
     """References that the MES gave no usable answer for: nothing is known about them."""
+    mes_unfinished: str | None = None
+    """Why the MES's listing was not read to its end; None if it was, or has none."""
     balance: dict[str, int] = {}
 
 
@@ -132,6 +134,7 @@ class Verifier:
         self.report.violations += await far_side.check(self._claims, self._still_at_mes)
         self.report.checked.mes_jobs = len(far_side.shown)
         self.report.checked.mes_unanswered = sorted(far_side.unanswered)
+        self.report.checked.mes_unfinished = far_side.unfinished
 
     def _still_at_mes(self, reference: str) -> bool:
         """The tables may have moved on while the MES was asked."""

@@ -2,7 +2,7 @@
 
 from orderkeep.orders import commands as c
 from orderkeep.orders import events as e
-from orderkeep.orders.mes_words import diverge
+from orderkeep.orders.mes_words import NOT_GIVEN_BACK, diverge
 from orderkeep.orders.order import (
     MAKING,
     NOT_THERE,
@@ -45,7 +45,7 @@ def recall_refused(order: Order, command: c.RecordRecallRefused) -> list[e.Order
     if work is None or work.reference != command.reference:
         return []
     if order.stage is Stage.CANCELLED:  # Cancelled anyway; that the MES still has it is news.
-        return diverge(order, "mes", command.reference, "not given back")
+        return diverge(order, "mes", command.reference, NOT_GIVEN_BACK)
     if order.cancel_request is None or order.cancel_request.refused == command.why:
         return []
     return [e.CancelRefused(command.why)]

@@ -306,7 +306,7 @@ class WordDiverged(Event, frozen=True, tag="delivery.diverged"):
 
 
 class DivergenceSettled(Event, frozen=True, tag="delivery.settled"):
-    """A person looked at it and decided."""
+    """A person looked at it and decided; or ``gone``: the MES itself has ended it since."""
 
     decision: str
 

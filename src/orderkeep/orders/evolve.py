@@ -1,11 +1,12 @@
 """How each event changes an order. Never refuses: an event has happened."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, assert_never
+
+from msgspec.structs import replace
 
 from orderkeep.kernel.ids import WorkOrderRef
 from orderkeep.kernel.money import Money

@@ -20,6 +20,9 @@ from orderkeep.orders.view import is_claimable
 
 
 def approve(order: Order, command: c.ApproveOrder, context: Context) -> list[e.OrderEvent]:
+    work = order.work_order
+    if order.stage in MAKING and work is not None and work.delivered is Delivered.RECALLED:
+        return _make_again(order, work, command)
     if order.stage is Stage.MANUFACTURING_APPROVED:
         return _approve_again(order, command)
     require_valid_price(order, "approve", context.now)
@@ -40,6 +43,25 @@ def _approve_again(order: Order, command: c.ApproveOrder) -> list[e.OrderEvent]:
     if work is None or work.delivered is not Delivered.RECALLED or order.cancel_request:
         return []  # The seller clicked twice; the second click is not an error.
     return [_to_be_made(order, command.rule)]  # The MES gave it back unasked: send it anew.
+
+
+def _make_again(order: Order, work: WorkOrderState, command: c.ApproveOrder) -> list[e.OrderEvent]:
+    """The piece is gone, and not by our wish: who approved it decides whether it is made anew.
+
+    The limit of reworks binds whoever works; a person who may approve stands above it.
+    """
+    if order.cancel_request:
+        raise TransitionRefused(order, "approve", "It is to be cancelled; decide that first.")
+    if order.stage is Stage.MANUFACTURING_STARTED:
+        return [e.HandedBack("gone at the MES"), _to_be_made(order, command.rule)]
+    proof = f"{work.reference} is gone at the MES"
+    return [_another_piece(order, "approved once more", proof)]
+
+
+def _another_piece(order: Order, reason: str, proof: str) -> e.ReworkOrdered:
+    generation = next_generation(order)
+    reference = work_order_ref(order.no, generation)
+    return e.ReworkOrdered(reason, order.rework_no + 1, reference, generation, proof)
 
 
 def _to_be_made(order: Order, rule: str | None) -> e.OrderApproved:
@@ -163,10 +185,7 @@ def rework(order: Order, command: c.OrderRework, context: Context) -> list[e.Ord
     if order.cancel_request:
         raise TransitionRefused(order, "rework", "It is to be cancelled; decide that first.")
     _require_proof(order, "rework", command.proof)
-    generation = next_generation(order)
-    reference = work_order_ref(order.no, generation)
-    rework_no = order.rework_no + 1
-    return [e.ReworkOrdered(command.reason, rework_no, reference, generation, command.proof)]
+    return [_another_piece(order, command.reason, command.proof)]
 
 
 def _require_proof(order: Order, action: str, proof: str) -> None:

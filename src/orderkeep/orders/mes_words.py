@@ -28,6 +28,7 @@ _REACHED = {
 }
 _STILL_OURS = frozenset({Stage.MANUFACTURING_APPROVED, *MAKING})
 _GONE = frozenset({"scrapped", "recalled"})
+NOT_GIVEN_BACK = "not given back"
 _UNKNOWN_TRACKING = "unknown"
 _PROOF = "the MES says that it is scrapped"
 
@@ -73,8 +74,14 @@ def _of_another_work_order(order: Order, said: RecordMesWord) -> list[e.OrderEve
 
 def _after_the_end(order: Order, said: RecordMesWord) -> list[e.OrderEvent]:
     if order.stage is Stage.CANCELLED and said.word in _GONE:
-        return []
+        return _given_back_after_all(order, said)
     return _diverged(order, said)
+
+
+def _given_back_after_all(order: Order, said: RecordMesWord) -> list[e.OrderEvent]:
+    """Gone is gone: that it was refused a moment before is nobody's trouble any more."""
+    refused = order.diverged == f"{said.reference}: {NOT_GIVEN_BACK}"
+    return [e.DivergenceSettled("gone")] if refused else []
 
 
 def _along_the_road(order: Order, said: RecordMesWord) -> list[e.OrderEvent]:

@@ -1,7 +1,6 @@
 """What an order is: one stage, and regions beside it that old systems never meet."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
@@ -117,8 +116,7 @@ class ManualReason(msgspec.Struct, frozen=True):
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(msgspec.Struct, frozen=True):
     """The price region; ``version`` grows with every question, the answer names it."""
 
     state: PriceState = PriceState.NONE
@@ -140,8 +138,7 @@ class Price:
     automatic_repricings: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(msgspec.Struct, frozen=True):
     """Why the order rests, who owns that, and until when; the clock stops only for the client."""
 
     reason: str
@@ -153,8 +150,7 @@ class Hold:
     expired: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True):
     """Which operator has taken the order; ``until`` ends it unless work has started."""
 
     operator: str
@@ -162,8 +158,7 @@ class Claim:
     until: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class WorkOrderState:
+class WorkOrderState(msgspec.Struct, frozen=True):
     """The current work order and how far it has come."""
 
     reference: WorkOrderRef
@@ -176,8 +171,7 @@ class WorkOrderState:
     """An operator has started this one; after rework the stage alone does not tell."""
 
 
-@dataclass(frozen=True, slots=True)
-class CancelRequest:
+class CancelRequest(msgspec.Struct, frozen=True):
     """A cancellation that waits for proof that nothing is being made."""
 
     reason: str
@@ -187,8 +181,7 @@ class CancelRequest:
     """Why the MES would not give it back; the seller decides."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReturnCase:
+class ReturnCase(msgspec.Struct, frozen=True):
     """A return: ``open``, ``in_inspection`` or ``resolved``."""
 
     state: str
@@ -203,16 +196,14 @@ def return_is_open(order: "Order") -> bool:
     return order.return_case is not None and order.return_case.state != "resolved"
 
 
-@dataclass(frozen=True, slots=True)
-class Shipment:
+class Shipment(msgspec.Struct, frozen=True):
     """How the parcel travels."""
 
     tracking_no: str
     carrier: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(msgspec.Struct, frozen=True):
     """An order as its events have made it; ``version`` is how many there are."""
 
     no: OrderNo
@@ -226,7 +217,7 @@ class Order:
     submitted_at: datetime | None = None
     body_sha256: str | None = None
     positions: tuple[Position, ...] = ()
-    file_rejected: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
+    file_rejected: Mapping[int, str] = msgspec.field(default_factory=lambda: MappingProxyType({}))
     promise_by: datetime | None = None
     """What the client asked for."""
     promise_at: datetime | None = None

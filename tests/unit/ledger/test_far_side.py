@@ -1,11 +1,13 @@
 """What a MES shows against what we claim, without a network between."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
+from itertools import count, cycle
 
 import pytest
 
-from orderkeep.bridge.ports import Capabilities, MesJob, MesUnavailable, WorkOrder
+from orderkeep.bridge.ports import RECALLED, Capabilities, MesJob, MesUnavailable, WorkOrder
 from orderkeep.kernel.ids import WorkOrderRef, order_no
 from orderkeep.ledger.far_side import TRIES, Claims, FarSide
 
@@ -46,6 +48,10 @@ class SlowMes:
     async def recall(self, reference: WorkOrderRef) -> None:
         raise MesUnavailable("nothing is taken back by an audit")
 
+    def say(self, at: int, status: str) -> None:
+        """Change a job's status."""
+        self._jobs[at] = replace(self._jobs[at], status=status)
+
     def _answer(self) -> None:
         if self.away:
             self.away -= 1
@@ -55,9 +61,9 @@ class SlowMes:
 class Audit:
     """A far side whose pauses are counted instead of waited for."""
 
-    def __init__(self, mes: SlowMes) -> None:
+    def __init__(self, mes: SlowMes, recalled: Container[str | None] = RECALLED) -> None:
         self.slept: list[float] = []
-        self.far_side = FarSide(mes, self._sleep)
+        self.far_side = FarSide(mes, self._sleep, recalled=recalled)
 
     async def found(self, claims: Claims, *, still: bool = True) -> list[tuple[str, str | None]]:
         await self.far_side.read_listing()
@@ -139,3 +145,48 @@ async def test_a_mes_that_comes_back_is_heard() -> None:
     audit = Audit(mes)
 
     assert await audit.found(claims(FIRST)) == [("S3", FIRST)]
+
+
+class EndlessMes(SlowMes):
+    """A MES whose listing shows its first job on every page, and never says that it was all."""
+
+    def __init__(self, *references: str, cursors: Iterator[str], lookup: bool = True) -> None:
+        super().__init__(*references)
+        self.capabilities = replace(self.capabilities, lookup=lookup)
+        self._cursors = cursors
+
+    async def list(self, cursor: str | None) -> tuple[Sequence[MesJob], str | None]:
+        return self._jobs[:1], next(self._cursors)
+
+
+async def test_a_repeated_cursor_ends_the_listing_and_is_told() -> None:
+    audit = Audit(EndlessMes(FIRST, SECOND, cursors=cycle(["a", "b"])))
+
+    assert await audit.found(claims(FIRST, SECOND)) == []
+    assert audit.far_side.unfinished == ("the MES's list does not end: it repeated the cursor 'a'")
+
+
+async def test_a_listing_that_goes_on_for_ever_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orderkeep.ledger.far_side.MOST_PAGES", 30)
+    audit = Audit(EndlessMes(FIRST, cursors=map(str, count())))
+
+    assert await audit.found(claims(FIRST)) == []
+    assert audit.far_side.unfinished == ("the MES's list does not end: it went on after 30 pages")
+
+
+async def test_what_a_listing_without_an_end_did_not_show_is_an_open_question() -> None:
+    audit = Audit(EndlessMes(FIRST, SECOND, cursors=cycle("ab"), lookup=False))
+
+    assert await audit.found(claims(FIRST, SECOND)) == []
+    assert audit.far_side.unanswered == {SECOND}
+
+
+async def test_a_job_that_this_mes_calls_recalled_is_no_double() -> None:
+    mes = SlowMes(FIRST, FIRST, FIRST)
+    mes.say(0, "storniert")
+    audit = Audit(mes, recalled={"storniert"})
+
+    assert await audit.found(claims(FIRST)) == [("S3", FIRST)]
+    mes.say(1, "storniert")
+    again = Audit(mes, recalled={"storniert"})
+    assert await again.found(claims(FIRST)) == []

@@ -153,6 +153,30 @@ def test_a_refusal_after_the_decision_is_not_dropped() -> None:
     assert needs_person(story.order) == "diverged"
 
 
+@pytest.mark.parametrize("word", ["scrapped", "recalled"])
+def test_a_refusal_is_settled_once_the_mes_has_ended_the_work(word: str) -> None:
+    story = to_be_cancelled()
+    story.do(c.RecordRecallRefused(story.reference, "being made"), BRIDGE)
+    story.do(c.CancelAnyway("anyway"))
+    story.do(c.RecordRecallRefused(story.reference, "being made"), BRIDGE)
+
+    story.mes_says(word)
+
+    assert needs_person(story.order) is None
+    assert story.order.diverged is None
+
+
+def test_the_end_of_the_work_settles_no_other_difference() -> None:
+    story = to_be_cancelled()
+    story.do(c.RecordRecallRefused(story.reference, "being made"), BRIDGE)
+    story.do(c.CancelAnyway("anyway"))
+    story.mes_says("completed")
+
+    story.mes_says("scrapped")
+
+    assert needs_person(story.order) == "diverged"
+
+
 def test_a_refusal_for_another_work_order_means_nothing() -> None:
     story = to_be_cancelled()
 

@@ -452,6 +452,44 @@ def test_three_times_is_enough() -> None:
     assert needs_person(story.order) == "diverged"
 
 
+def test_a_piece_that_is_gone_once_too_often_is_made_again_when_a_seller_approves() -> None:
+    """Scrapped beyond the limit, it could only be cancelled: who wanted it began anew."""
+    story = a_story(COMPLETED)
+    for _ in range(3):
+        story.mes_says("scrapped", purpose="rework")
+        story.delivered(Delivered.SENDING, Delivered.CONFIRMED)
+        story.mes_says("completed")
+    story.mes_says("scrapped", purpose="rework")
+    story.do(c.SettleDivergence("seen"), HEAD)
+    assert needs_person(story.order) == "recalled"
+
+    story.do(c.ApproveOrder(), SELLER)
+
+    assert (story.order.stage, story.order.rework_no) == (STARTED, 4)
+    assert story.reference == work_order_ref(story.order.no, 5)
+    assert state(story) is Delivered.PENDING
+    story.delivered(Delivered.SENDING, Delivered.CONFIRMED)
+    story.mes_says("shipped")
+    assert story.order.stage is Stage.SHIPPED
+
+
+def test_a_piece_that_is_gone_unasked_while_it_is_made_is_begun_anew() -> None:
+    story = a_story(STARTED)
+    story.mes_says("scrapped")
+
+    story.do(c.ApproveOrder(), SELLER)
+
+    assert story.order.stage is Stage.MANUFACTURING_APPROVED
+    assert story.reference == work_order_ref(story.order.no, 2)
+    assert state(story) is Delivered.PENDING
+
+
+@pytest.mark.parametrize("stage", [STARTED, COMPLETED, PACKAGING])
+def test_a_piece_that_is_there_is_not_approved_once_more(stage: Stage) -> None:
+    with pytest.raises(TransitionRefused):
+        a_story(stage).do(c.ApproveOrder(), SELLER)
+
+
 def test_the_second_piece_goes_its_own_way_through_the_workshop() -> None:
     story = a_story(COMPLETED)
     story.mes_says("scrapped", purpose="rework")

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import httpx
 
-from orderkeep.bridge.ports import Capabilities
+from orderkeep.bridge.ports import RECALLED, Capabilities
 
 MODEST = Capabilities(
     idempotency="none",
@@ -50,7 +50,7 @@ class MesHttpSettings:
     items_field: str = "items"
     next_field: str = "next"
     accepted_statuses: frozenset[int] = frozenset({200, 201})
-    recalled_statuses: frozenset[str] = frozenset({"recalled", "cancelled", "canceled"})
+    recalled_statuses: frozenset[str] = RECALLED
     auth_header: tuple[str, str] | None = field(default=None, repr=False)
     connect_timeout: timedelta = timedelta(seconds=3)
     pool_timeout: timedelta = timedelta(seconds=5)
