@@ -15,7 +15,7 @@ from datetime import timedelta
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 import uvloop
@@ -246,8 +246,3 @@ def _ratios(disk: Sample, lines: Sequence[Line]) -> list[Ratio]:
 
 def _ratio(name: str, value: float, target: float) -> Ratio:
     return Ratio(name, round(value, 2), target, value >= target)
-
-
-def as_json(report: Any) -> str:
-    """For ``--json``."""
-    return msgspec.json.format(msgspec.json.encode(report), indent=2).decode()

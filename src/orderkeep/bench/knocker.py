@@ -9,6 +9,7 @@ import sys
 from functools import partial
 from itertools import count
 from time import perf_counter
+from typing import cast
 
 import msgspec
 import uvloop
@@ -38,7 +39,7 @@ MARK = _MARK.decode()
 
 
 class Refused(Exception):
-    """The server answered something other than 201."""
+    """The server answered something other than 201, or hung up."""
 
 
 class Crowd:
@@ -72,10 +73,11 @@ class Client(asyncio.Protocol):
         self._crowd = crowd
         self._due = first_after_s
         self._read = b""
+        self._goes = False
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self._transport = transport
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
 
     def begin(self, now: float) -> None:
         """Send the first order when it is due."""
@@ -92,6 +94,7 @@ class Client(asyncio.Protocol):
         now = perf_counter()
         self._crowd.took.append(now - self._due)
         if now >= self._crowd.ends or self._crowd.wrong is not None:
+            self._goes = True
             self._transport.close()
         elif self._crowd.pause is None:
             self._due = now
@@ -102,6 +105,9 @@ class Client(asyncio.Protocol):
             self._later()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if not self._goes and self._crowd.wrong is None:
+            # Hung up on by the server: a client less, and the rate of the others would say nothing.
+            self._crowd.wrong = self._read or f"a connection was lost: {exc}".encode()
         if not self.done.done():
             self.done.set_result(None)
 
@@ -113,7 +119,8 @@ class Client(asyncio.Protocol):
             asyncio.get_running_loop().call_later(wait, self._send)
 
     def _send(self) -> None:
-        self._transport.write(self._crowd.request())
+        if not self._transport.is_closing():
+            self._transport.write(self._crowd.request())
 
 
 def _is_whole(read: bytes) -> bool:
@@ -128,7 +135,8 @@ async def knock(wanted: Knocking) -> Sample:
     """Post orders for a while.
 
     Raises:
-        Refused: an answer was no receipt.
+        Refused: an answer was no receipt, or a connection was lost before its time.
+        NothingMeasured: no answer came.
     """
     crowd, loop = Crowd(wanted), asyncio.get_running_loop()
     pause = crowd.pause or 0.0

@@ -43,8 +43,18 @@ async def closed_loop(
     return msgspec.structs.replace(measured, cpu_us=round(used * 1e6, 1))
 
 
+class NothingMeasured(Exception):
+    """Not one request was answered: there is no rate and no percentile to tell."""
+
+
 def sample(took: list[float], elapsed: float) -> Sample:
-    """Rate and percentiles of single durations in seconds."""
+    """Rate and percentiles of single durations in seconds.
+
+    Raises:
+        NothingMeasured: there are none.
+    """
+    if not took:
+        raise NothingMeasured(f"nothing was measured: no answer came in {elapsed:.1f} s")
     took.sort()
     return Sample(
         per_s=round(len(took) / elapsed, 1),

@@ -36,6 +36,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "keys": Command("keys:app", "Keys that partners sign their calls with."),
     "people": Command("people:app", "People who sign in at the office."),
     "quote": Command("quote:quote", "Measure a model file and price it, line by line."),
+    "doctor": Command("doctor:app", "Look at a broker that is there: where does it lose orders?"),
     "simulate": Command("simulate:app", "Far sides to practise against, on this machine only."),
     "bench": Command("bench:app", "Benchmarks that print ratios."),
 }

@@ -32,6 +32,9 @@ def accept(
 def board(
     rows: Annotated[str, typer.Option(help="Numbers of orders.")] = "100000,1000000",
     folder: Annotated[Path | None, _FOLDER] = None,
+    rounds: Annotated[
+        int, typer.Option(min=1, help="Pairs of rounds, with operators who browse and without.")
+    ] = 10,
     browser: Annotated[
         bool, typer.Option("--browser", help="Time to the first row in a real Chromium instead.")
     ] = False,
@@ -46,7 +49,8 @@ def board(
     from orderkeep.bench.browsing import browsing
 
     lists = measured(rows=numbers, folder=folder)
-    _print({"lists": lists, "browsing": browsing(min(numbers), folder)}, as_json)
+    browsed = browsing(min(numbers), folder, rounds=rounds)
+    _print({"lists": lists, "browsing": browsed}, as_json)
 
 
 def _in_a_browser(rows: int, folder: Path | None) -> Any:

@@ -46,7 +46,7 @@ def verify(
     print(_json(report) if as_json else _text(report))
     if report.violations:
         raise typer.Exit(VIOLATED)
-    if report.checked.mes_unanswered:
+    if report.checked.mes_unanswered or report.checked.mes_unfinished:
         raise typer.Exit(INCOMPLETE)
 
 
@@ -70,8 +70,10 @@ async def _far_side(settings: Settings, *, ask_mes: bool) -> AsyncIterator[FarSi
         from orderkeep.adapters.mes_http import MesHttp
         from orderkeep.roles.parts import mes_http_settings
 
-        async with MesHttp(mes_http_settings(settings)) as behind_http:
-            yield FarSide(behind_http, together=settings.mes_http.concurrency)
+        known = mes_http_settings(settings)
+        async with MesHttp(known) as behind_http:
+            together = settings.mes_http.concurrency
+            yield FarSide(behind_http, together=together, recalled=known.recalled_statuses)
     else:
         from orderkeep.adapters.mes_floor import FloorMes
         from orderkeep.adapters.sql.store import open_store
@@ -139,6 +141,7 @@ def _text(report: Report) -> str:
     ]
     if checked.mes_jobs is not None:
         lines.append(f"the MES showed {checked.mes_jobs} jobs")
+    lines += [checked.mes_unfinished] if checked.mes_unfinished else []
     lines += [f"the MES did not answer about {one}" for one in checked.mes_unanswered]
     number = len(report.violations)
     lines.append("every promise holds" if not number else f"{number} violations")
