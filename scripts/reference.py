@@ -11,14 +11,21 @@ import typer.main
 from typer.core import TyperGroup
 
 from orderkeep.cli import app
+from orderkeep.doctor.rulebook import RULES, Rule
+from orderkeep.doctor.words import english
 from orderkeep.http.door.openapi import openapi
+from orderkeep.testing.doctor_cases import how_tested
 
 REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
 
 
 def main() -> None:
     """Write, or check, every generated page."""
-    pages = {"commands.md": commands(), "public-api.md": public_api()}
+    pages = {
+        "commands.md": commands(),
+        "doctor.md": doctor_rules(),
+        "public-api.md": public_api(),
+    }
     stale = [name for name, text in pages.items() if _read(name) != text]
     if "--check" in sys.argv:
         sys.exit(f"Not current, run `make reference`: {', '.join(stale)}" if stale else 0)
@@ -92,6 +99,34 @@ def public_api() -> str:
                 summary = operation.get("summary", "")
                 lines.append(f"| `{method.upper()} {path}` | {summary} | {answers} |")
     return "\n".join(lines) + "\n"
+
+
+# --- the doctor's rules --------------------------------------------------------------------------
+
+
+def doctor_rules() -> str:
+    """The page of the doctor's rules; how each is tested comes from the tests' own tables."""
+    lines = [
+        "# Rules of the doctor",
+        "",
+        "Written by `make reference` from the program and from the tables its tests run.",
+        "How to use it: [Look at the RabbitMQ you have](../guides/doctor.md).",
+        "",
+        "The real broker is Debian's RabbitMQ 3.10. Recorded replies are those of a healthy",
+        "cluster of three such nodes, with the fields changed that another version, or a fault",
+        "we cannot cause, would change.",
+        "",
+        "| rule | key | what it finds | does | how tested |",
+        "| --- | --- | --- | --- | --- |",
+        *(_rule(rule) for rule in RULES),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _rule(rule: Rule) -> str:
+    title = english.RULES[rule.key][0]
+    does = ", ".join(rule.effects)
+    return f"| {rule.number} | `{rule.key}` | {title} | {does} | {how_tested(rule.number)} |"
 
 
 if __name__ == "__main__":

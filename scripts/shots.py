@@ -30,23 +30,39 @@ STATES = ("filled", "loading", "empty", "stale", "failed")
 WIDTHS = {1440: 900, 390: 844}
 LANGUAGES = ("ru", "en")
 SETTLED_MS = 1200
+UNDER_THE_BAR = "(one) => { one.scrollIntoView(); window.scrollBy(0, -64) }"
 STALE_MS = 9000
 
 
 class Screen(NamedTuple):
-    """A screen: who looks at it, and where."""
+    """A screen: who looks at it, where, and what of it is photographed."""
 
     name: str
     login: str
     path: str
+    states: tuple[str, ...] = STATES
+    languages: tuple[str, ...] = LANGUAGES
+    below: str = ""
+    """What to scroll to, where it is not at the top."""
 
 
 SCREENS = (
-    Screen("sign-in", "", "/sign-in"),
+    Screen("sign-in", "", "/sign-in", states=("filled",)),
     Screen("board", "nikolai", "/board?view=table"),
     Screen("work", "ivan", "/board?view=work"),
     Screen("approvals", "olga", "/approvals"),
     Screen("order", "olga", "/orders/{order}"),
+    *(
+        Screen(
+            f"order-{tab}",
+            "olga",
+            f"/orders/{{order}}?tab={tab}",
+            states=("filled",),
+            languages=("ru",),
+            below="[role=tablist]",
+        )
+        for tab in ("hops", "price", "files", "times")
+    ),
     Screen("submit", "olga", "/submit"),
     Screen("search", "vera", "/search?q={order}"),
     Screen("balance", "vera", "/balance"),
@@ -56,7 +72,7 @@ SCREENS = (
 
 
 class Office:
-    """A real office in a folder of its own, and an order in it."""
+    """A real office in a folder of its own, and an order to look for in it."""
 
     order = "OK-002008"
 
@@ -91,10 +107,11 @@ class Office:
 def main() -> None:
     """Take all pictures, or those of one screen."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--screen", help="only this screen")
+    parser.add_argument("--screen", action="append", help="only this screen; may be repeated")
     chosen = parser.parse_args().screen
-    screens = [one for one in SCREENS if chosen in {None, one.name}]
+    screens = [one for one in SCREENS if not chosen or one.name in chosen]
     with filled_office() as filled, empty_office() as empty, browser() as chromium:
+        filled.order = _richest_order(chromium, filled)
         taken = 0
         for screen in screens:
             taken += _photograph(chromium, screen, filled, empty)
@@ -106,18 +123,26 @@ def main() -> None:
 def _photograph(chromium: Browser, screen: Screen, filled: Office, empty: Office) -> int:
     """Every picture of one screen; returns how many."""
     (SHOTS / screen.name).mkdir(parents=True, exist_ok=True)
-    looks = [(width, language) for width in WIDTHS for language in LANGUAGES]
-    states = STATES if screen.login else ("filled",)
-    for state in states:
+    looks = [(width, language) for width in WIDTHS for language in screen.languages]
+    for state in screen.states:
         if state == "stale":
             _lose_connection(chromium, screen, filled, looks)
             continue
         for look in looks:
             office = empty if state == "empty" else filled
-            with visitor(chromium, office, screen, *look) as page:
-                _show(page, office, screen, state)
+            with visitor(chromium, office, screen, *look) as page, _answers(page, state):
+                _show(page, office, screen)
                 _shoot(page, screen, look, state)
-    return len(states) * len(looks)
+    return len(screen.states) * len(looks)
+
+
+def _richest_order(chromium: Browser, office: Office) -> str:
+    """The order in work that has lived through most."""
+    context = chromium.new_context(storage_state=_session(chromium, office, "olga"))
+    query = "stage=MANUFACTURING_STARTED&limit=100"
+    page = context.request.get(f"{office.address}/office/v1/board?{query}").json()
+    context.close()
+    return str(max(page["items"], key=lambda row: row["version"])["order_no"])
 
 
 def _lose_connection(
@@ -128,7 +153,7 @@ def _lose_connection(
         pages = []
         for look in looks:  # One after the other: a person speaks one language at a time.
             pages.append(stack.enter_context(visitor(chromium, office, screen, *look)))
-            _show(pages[-1], office, screen, "filled")
+            _show(pages[-1], office, screen)
         office.stop()
         pages[0].wait_for_timeout(STALE_MS)
         for page, look in zip(pages, looks, strict=True):
@@ -136,23 +161,34 @@ def _lose_connection(
     office.start()
 
 
-def _show(page: Page, office: Office, screen: Screen, state: str) -> None:
+@contextlib.contextmanager
+def _answers(page: Page, state: str) -> Iterator[None]:
+    """The answers of this state; those that are held back are given up at the end."""
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
     if state == "loading":
-        page.route(DATA, _never)
+        page.route(DATA, hold)
     if state == "failed":
         page.route(DATA, _broken)
+    yield
+    while held:
+        held.pop().abort()
+    page.unroute_all(behavior="ignoreErrors")
+
+
+def _show(page: Page, office: Office, screen: Screen) -> None:
     page.goto(office.address + screen.path.format(order=office.order), wait_until="commit")
     page.wait_for_timeout(SETTLED_MS)
+    if screen.below:
+        page.locator(screen.below).evaluate(UNDER_THE_BAR)
 
 
 def _shoot(page: Page, screen: Screen, look: tuple[int, str], state: str) -> None:
     width, language = look
     page.screenshot(path=SHOTS / screen.name / f"{width}-{language}-{state}.png")
-    page.unroute_all(behavior="ignoreErrors")
-
-
-def _never(_: Route) -> None:
-    """Leave a request without an answer for as long as the page is open."""
 
 
 def _broken(route: Route) -> None:
@@ -226,10 +262,11 @@ def filled_office() -> Iterator[Office]:
     def fill(folder: Path, environment: dict[str, str]) -> None:
         code = (
             "import asyncio, os, pathlib\n"
+            "from datetime import UTC, datetime\n"
             "from orderkeep.config import load\n"
-            "from orderkeep.practice.seed import seed, today\n"
+            "from orderkeep.practice.seed import seed\n"
             "settings, _ = load(os.environ, pathlib.Path())\n"
-            "asyncio.run(seed(settings, today(), lambda done, of: None))\n"
+            "asyncio.run(seed(settings, datetime.now(UTC), lambda done, of: None))\n"
         )
         _call([sys.executable, "-c", code], folder, environment)
 
@@ -244,6 +281,7 @@ def empty_office() -> Iterator[Office]:
     def people(folder: Path, environment: dict[str, str]) -> None:
         code = (
             "import asyncio, os, pathlib\n"
+            "from datetime import UTC, datetime\n"
             "from contextlib import AsyncExitStack\n"
             "from orderkeep.config import load\n"
             "from orderkeep.practice.seed import people_and_partners\n"

@@ -12,11 +12,24 @@ from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
 
 from orderkeep.kernel.errors import Fault, Invalid
 
 PREFIX = "ORDERKEEP_"
 FILE = "orderkeep.toml"
+
+
+MES_NAMES = frozenset(
+    {
+        *("submit_path", "lookup_path", "list_path", "recall_path", "changes_path"),
+        *("lookup_parameter", "cursor_parameter", "changes_parameter", "idempotency_header"),
+        *("reference_field", "order_no_field", "positions_field", "promise_field"),
+        *("body_sha256_field", "id_field", "ref_field", "status_field"),
+        *("items_field", "next_field"),
+    }
+)
+"""What a MES may call by other names; a test compares them with the adapter's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +75,8 @@ class Settings:
     """Everything that can be set. Objects receive the values they use, never this."""
 
     database_url: str = "sqlite:///var/orderkeep.db"
-    transport_url: str = "embedded:"
+    transport_url: str = field(default="embedded:", repr=False)
+    """``embedded:``, or a broker's address, which holds its password."""
     files_url: str | None = None
     """``file:///absolute/path``; without it, the folder ``files`` beside the database."""
     mes: Literal["floor", "http"] = "floor"
@@ -76,6 +90,9 @@ class Settings:
     office_port: int = 8081
     office_https: bool = False
     """Whether browsers reach the office over HTTPS: cookies are then marked secure."""
+    connections_per_peer: int = 512
+    """Connections that one address (of IPv6: one network of 64 bits) may hold at a port; 0 for no
+    limit. Behind a reverse proxy on another machine set it to 0, and let the proxy limit them."""
     largest_file_mib: int = 600
     quoter_workers: int = 2
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -117,6 +134,17 @@ def files_path(settings: Settings) -> Path:
 def database_path(settings: Settings) -> Path:
     """Where the SQLite file lies: ``sqlite:///relative`` or ``sqlite:////absolute``."""
     return Path(settings.database_url.removeprefix("sqlite:///"))
+
+
+def is_transport(url: str) -> bool:
+    """Whether this names something that can carry envelopes."""
+    if url == "embedded:":
+        return True
+    try:
+        address = urlsplit(url)
+        return address.scheme in {"amqp", "amqps"} and bool(address.hostname) and address.port != 0
+    except ValueError:  # brackets that do not match, a port that is no number
+        return False
 
 
 def _toml(file: Path, faults: list[Fault]) -> dict[str, Any]:
@@ -238,9 +266,9 @@ def _contradictions(settings: Settings) -> list[Fault]:
             "An address of the form sqlite:///path; PostgreSQL is not in this release.",
         ),
         (
-            settings.transport_url == "embedded:",
+            is_transport(settings.transport_url),
             "TRANSPORT_URL",
-            "Only embedded: is in this release.",
+            "Either embedded:, or an address of the form amqp://user:password@host:5672/vhost.",
         ),
         (
             settings.files_url is None or settings.files_url.startswith("file:///"),
@@ -256,6 +284,11 @@ def _contradictions(settings: Settings) -> list[Fault]:
             settings.mes_http.connect_timeout < settings.mes_http.total_timeout,
             "MES_TOTAL_TIMEOUT",
             "The whole call has to last longer than connecting to the MES.",
+        ),
+        (
+            settings.mes_http.names.keys() <= MES_NAMES,
+            "MES_NAMES",
+            f"There is something else than {', '.join(sorted(MES_NAMES))}.",
         ),
         (
             settings.failpoint is None or settings.test_mode,

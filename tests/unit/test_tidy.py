@@ -28,9 +28,11 @@ FAMILIES = {OrderkeepError, Refused, Conflict, Unavailable, Uncertain}
 NEVER_BELOW_HTTP = ("bench", "cli", "practice", "roles", "testing")
 STAYS_INSIDE = {
     "AlreadyRunning": "stops the process before it serves anybody",
+    "CannotLook": "ends `orderkeep doctor`, which looks at a broker from outside",
     "BatchLost": "the writer tells each waiting caller what became of his own part",
     "CommitFailed": "becomes CommitOutcomeUnknown before it leaves the store",
     "LeaseLost": "ends a worker's hold on a row; nobody waits for an answer",
+    "NotAnEnvelope": "goes to quarantine with the message it is about",
     "NotPriceable": "becomes a price a seller enters",
     "NotReadable": "ends `orderkeep verify` or `export`, which look at the tables from outside",
     "SchemaBehind": "stops the process before it serves anybody",
@@ -137,11 +139,13 @@ def test_no_file_knows_whose_machine_it_was_written_on() -> None:
 
 def test_we_depend_on_what_we_import_and_on_nothing_else() -> None:
     """A package nobody imports is weight and risk; one that came along by chance may leave."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    project, tools = settings["project"], settings["dependency-groups"]["dev"]
     extras = [line for lines in project.get("optional-dependencies", {}).values() for line in lines]
     declared = {Requirement(line).name for line in [*project["dependencies"], *extras]}
 
     assert declared == _imported_packages() - OF_THE_DEVELOPERS
+    assert {Requirement(line).name for line in tools if isinstance(line, str)} >= OF_THE_DEVELOPERS
 
 
 def test_lock_files_pin_hashes_and_name_no_index() -> None:

@@ -1,7 +1,10 @@
 """The transport without a broker: envelopes go from table to table."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
+
+import structlog
 
 from orderkeep.delivery.envelope import Envelope
 from orderkeep.delivery.ports import InboxStore
@@ -9,7 +12,13 @@ from orderkeep.kernel.clock import Clock
 from orderkeep.kernel.failpoints import failpoint, reach
 from orderkeep.kernel.store import Store
 
+NOBODY = "nobody"
+"""Where envelopes are put aside that have no receiver: dead letters from the beginning."""
+UNROUTED = "nobody takes this kind"
+
 AFTER_RECEIVE = failpoint("transport.after_receive", "in every inbox, the relay does not know it")
+
+log = structlog.get_logger()
 
 
 class EmbeddedWork(Protocol):
@@ -34,17 +43,30 @@ class EmbeddedTransport:
         self._clock = clock
 
     async def publish(self, envelopes: Sequence[Envelope]) -> Sequence[bool]:
-        """Carry envelopes; a kind without a route stays in the outbox and is shown there."""
+        """Carry envelopes; a kind without a route is put aside as a dead letter, and shown.
+
+        Left where it was it would be the first of its order for ever, and stop all behind it.
+        """
         now = self._clock.now()
+        unrouted = [envelope for envelope in envelopes if envelope.kind not in self._routes]
 
         def receive(work: EmbeddedWork) -> None:
             for consumer, theirs in self._by_consumer(envelopes).items():
                 work.inbox.receive(consumer, theirs, now)
                 work.wake(f"inbox:{consumer}")
+            put_aside(work, unrouted, now)
 
         await self._store.write(receive)
         reach(AFTER_RECEIVE)
-        return [envelope.kind in self._routes for envelope in envelopes]
+        for envelope in unrouted:
+            log.error(
+                "envelope.parked",
+                envelope_id=envelope.id,
+                kind=envelope.kind,
+                order_id=envelope.order_key,
+                reason=UNROUTED,
+            )
+        return [True] * len(envelopes)
 
     def _by_consumer(self, envelopes: Sequence[Envelope]) -> dict[str, list[Envelope]]:
         sorted_out: dict[str, list[Envelope]] = {}
@@ -52,3 +74,12 @@ class EmbeddedTransport:
             for consumer in self._routes.get(envelope.kind, ()):
                 sorted_out.setdefault(consumer, []).append(envelope)
         return sorted_out
+
+
+def put_aside(work: EmbeddedWork, unrouted: Sequence[Envelope], now: datetime) -> int:
+    """Keep envelopes that nobody takes as dead letters; returns how many were new."""
+    new = work.inbox.receive(NOBODY, unrouted, now)
+    while waiting := work.inbox.due(NOBODY, now, len(unrouted)) if unrouted else ():
+        for received in waiting:
+            work.inbox.park(received.row, now, UNROUTED)
+    return new

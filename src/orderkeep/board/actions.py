@@ -17,12 +17,21 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from orderkeep.access.rights import Role, may_act
-from orderkeep.kernel.ids import FileId
+from orderkeep.kernel.ids import FileId, generation_of
 from orderkeep.kernel.money import Money
 from orderkeep.orders import commands as c
 from orderkeep.orders.events import Actor, ActorKind
 from orderkeep.orders.lifecycle import decide
-from orderkeep.orders.order import ARRIVED, FINAL, MAKING, Order, PriceState, Stage, return_is_open
+from orderkeep.orders.order import (
+    ARRIVED,
+    FINAL,
+    MAKING,
+    Delivered,
+    Order,
+    PriceState,
+    Stage,
+    return_is_open,
+)
 from orderkeep.orders.policy import Policy
 from orderkeep.orders.refusals import Context, TransitionRefused
 from orderkeep.orders.view import BoardRow, needs_person
@@ -31,6 +40,7 @@ _PRICEABLE = frozenset({Stage.SUBMITTED, Stage.PRICE_CALCULATED})
 _ASKED = frozenset({PriceState.QUEUED, PriceState.RUNNING})
 _MADE = frozenset({Stage.MANUFACTURING_COMPLETED, Stage.PACKAGING})
 _GONE = frozenset({Stage.SHIPPED, Stage.CLOSED})
+_AT_MES = frozenset({Stage.MANUFACTURING_APPROVED, *MAKING})
 _UNDELIVERED = frozenset({"uncertain", "rejected", "dead"})
 _HEADS = frozenset({Role.HEAD, Role.ADMIN})
 FLOOR_ACTIONS = frozenset(
@@ -42,11 +52,15 @@ _WORKSHOP = FLOOR_ACTIONS | {"claim", "release", "reassign"}
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Who looks; ``read_only``: the work is done in a foreign MES, not on our board."""
+    """Who looks; ``read_only``: the work is done in a foreign MES, not on our board.
+
+    ``rework_limit`` is the maker's rule, which a row has to know as the lifecycle does.
+    """
 
     login: str
     role: Role
     read_only: bool = False
+    rework_limit: int = Policy().rework_limit
 
     @property
     def actor(self) -> Actor:
@@ -66,8 +80,14 @@ def row_actions(row: BoardRow, viewer: Viewer) -> Sequence[str]:
         mes_state=row.mes_state,
         needs=row.needs_person,
         claimable=row.is_claimable,
+        reworkable=_generation(row) <= viewer.rework_limit,
     )
     return _row_actions(facts, viewer.role, viewer.read_only)
+
+
+def _generation(row: BoardRow) -> int:
+    """Which work order it is. An order has had fewer reworks: each began another one."""
+    return generation_of(row.work_order_ref) if row.work_order_ref else 1
 
 
 def order_actions(order: Order, viewer: Viewer, policy: Policy, now: datetime) -> list[str]:
@@ -103,6 +123,7 @@ class Facts(NamedTuple):
     mes_state: str | None
     needs: str | None
     claimable: bool
+    reworkable: bool
 
 
 @lru_cache(maxsize=8192)
@@ -129,6 +150,8 @@ def _ready(row: Facts) -> bool:
 
 
 def _approvable(row: Facts, role: Role) -> bool:
+    if row.needs == Delivered.RECALLED:
+        return row.stage in _AT_MES
     # Owed by the client: a file is rejected, or a new price not agreed to.
     return _ready(row) and row.due_owner == "seller" and row.promised
 
@@ -143,7 +166,12 @@ def _startable(row: Facts, role: Role) -> bool:
 
 
 def _in_hands(row: Facts, role: Role) -> bool:
-    return row.stage is Stage.MANUFACTURING_STARTED and _holds(row, role)
+    return _still_there(row, Stage.MANUFACTURING_STARTED) and _holds(row, role)
+
+
+def _still_there(row: Facts, stage: Stage) -> bool:
+    """At the stage, with a piece: what was scrapped is neither packed nor handed back."""
+    return row.stage is stage and row.mes_state != Delivered.RECALLED
 
 
 def _holds(row: Facts, role: Role) -> bool:
@@ -165,9 +193,15 @@ def _closable(row: Facts, role: Role) -> bool:
     return row.stage is Stage.SHIPPED and row.due_owner == "carrier" and not row.held
 
 
+def _returnable(row: Facts, role: Role) -> bool:
+    # Offered beside an open return, a second reason would be taken and forgotten.
+    return row.stage in _GONE and row.due_owner != "support" and not row.held
+
+
 def _reworkable(row: Facts, role: Role) -> bool:
     # With a wanted cancellation the head owes a decision first; a hold hides that.
-    return row.stage in _MADE and row.due_owner == "operator" and not row.held
+    made = row.stage in _MADE and _still_there(row, row.stage)
+    return made and row.reworkable and row.due_owner == "operator" and not row.held
 
 
 def _cancellable(row: Facts, role: Role) -> bool:
@@ -176,6 +210,10 @@ def _cancellable(row: Facts, role: Role) -> bool:
 
 def _needs(*words: str) -> Callable[[Facts, Role], bool]:
     return lambda row, role: row.needs in words
+
+
+def _with_piece(stage: Stage) -> Callable[[Facts, Role], bool]:
+    return lambda row, role: _still_there(row, stage)
 
 
 def _at(*stages: Stage) -> Callable[[Facts, Role], bool]:
@@ -187,8 +225,8 @@ _ROW: Mapping[str, Callable[[Facts, Role], bool]] = MappingProxyType(
         "claim": lambda row, role: row.claimable,
         "start": _startable,
         "done": _in_hands,
-        "pack": _at(Stage.MANUFACTURING_COMPLETED),
-        "ship": _at(Stage.PACKAGING),
+        "pack": _with_piece(Stage.MANUFACTURING_COMPLETED),
+        "ship": _with_piece(Stage.PACKAGING),
         "approve": _approvable,
         "enter-price": _priceable,
         "accept-price": _agreeable,
@@ -198,7 +236,7 @@ _ROW: Mapping[str, Callable[[Facts, Role], bool]] = MappingProxyType(
         "release": _releasable,
         "hand-back": _in_hands,
         "rework": _reworkable,
-        "cannot-be-made": _at(Stage.MANUFACTURING_STARTED),
+        "cannot-be-made": _with_piece(Stage.MANUFACTURING_STARTED),
         "reassign": _reassignable,
         "hold": lambda row, role: _open(row, role) and not row.held,
         "lift": lambda row, role: row.held,
@@ -208,7 +246,7 @@ _ROW: Mapping[str, Callable[[Facts, Role], bool]] = MappingProxyType(
         "cancel-anyway": lambda row, role: row.needs == "cancel" and row.stage not in MAKING,
         "cancel-withdraw": _needs("cancel"),
         "cancel": _cancellable,
-        "return-open": _at(*_GONE),
+        "return-open": _returnable,
         "return-inspect": lambda row, role: False,
         "return-resolve": lambda row, role: False,
         "close": _closable,
@@ -243,7 +281,12 @@ def _arrived(order: Order) -> bool:
 def _order_in_hands(order: Order, viewer: Viewer) -> bool:
     operator = order.claim.operator if order.claim else None
     holds = operator in {None, viewer.login} or viewer.role in _HEADS
-    return order.stage is Stage.MANUFACTURING_STARTED and holds
+    return _has_piece(order, Stage.MANUFACTURING_STARTED) and holds
+
+
+def _has_piece(order: Order, *stages: Stage) -> bool:
+    gone = order.work_order is not None and order.work_order.delivered is Delivered.RECALLED
+    return order.stage in stages and not gone
 
 
 _REGIONS: Mapping[str, Callable[[Order, Viewer], bool]] = MappingProxyType(
@@ -257,9 +300,10 @@ _REGIONS: Mapping[str, Callable[[Order, Viewer], bool]] = MappingProxyType(
         ),
         "done": _order_in_hands,
         "hand-back": _order_in_hands,
-        "pack": lambda order, viewer: order.stage is Stage.MANUFACTURING_COMPLETED,
-        "ship": lambda order, viewer: order.stage is Stage.PACKAGING,
-        "cannot-be-made": lambda order, viewer: order.stage is Stage.MANUFACTURING_STARTED,
+        "pack": lambda order, viewer: _has_piece(order, Stage.MANUFACTURING_COMPLETED),
+        "ship": lambda order, viewer: _has_piece(order, Stage.PACKAGING),
+        "rework": lambda order, viewer: _has_piece(order, *_MADE),
+        "cannot-be-made": lambda order, viewer: _has_piece(order, Stage.MANUFACTURING_STARTED),
         "delivery-decide": lambda order, viewer: needs_person(order) in _UNDELIVERED,
         "return-open": lambda order, viewer: not return_is_open(order),
     }

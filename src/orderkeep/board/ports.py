@@ -41,13 +41,17 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 class Backlog(msgspec.Struct, frozen=True):
-    """What waits, for whoever watches us; ``unsent`` and ``unhandled`` stop counting somewhere."""
+    """What waits, for whoever watches us; all but ``orders`` stop counting somewhere.
+
+    ``unrouted``: envelopes put aside because nobody takes their kind.
+    """
 
     stages: dict[str, int]
     orders: int
     unsent: int
     oldest_unsent_s: float
     unhandled: int
+    unrouted: int
 
 
 class Hop(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ from typing import Protocol
 import msgspec
 
 from orderkeep.delivery.envelope import Envelope
+from orderkeep.kernel.ids import EnvelopeId
 
 
 class Leased(msgspec.Struct, frozen=True):
@@ -15,6 +16,16 @@ class Leased(msgspec.Struct, frozen=True):
     row: int
     token: int
     envelope: Envelope
+
+
+class Carried(msgspec.Struct, frozen=True):
+    """A row that the transport has carried, as far as the outbox knows."""
+
+    row: int
+    id: EnvelopeId
+    kind: str
+    order_key: str
+    sent_at: datetime
 
 
 class Received(msgspec.Struct, frozen=True):
@@ -49,6 +60,14 @@ class OutboxStore(Protocol):
         """End leases early: the transport was away, so no attempt is counted."""
         ...
 
+    def carried(self, after: int, limit: int) -> Sequence[Carried]:
+        """Rows behind ``after`` that count as carried, oldest first."""
+        ...
+
+    def send_again(self, rows: Sequence[int]) -> None:
+        """Have rows carried once more: what carried them has lost them."""
+        ...
+
     def release_all(self) -> int:
         """At start, when every earlier holder is proven gone: end their leases; how many."""
         ...
@@ -62,6 +81,16 @@ class InboxStore(Protocol):
 
         A known id with another body is set aside in quarantine, never dropped.
         """
+        ...
+
+    def set_aside(
+        self, consumer: str, message_id: str | None, body: bytes, why: str, now: datetime
+    ) -> None:
+        """Keep in quarantine what is no envelope; the same body again changes nothing."""
+        ...
+
+    def holds(self, consumer: str, ids: Sequence[EnvelopeId]) -> set[EnvelopeId]:
+        """Which of these a consumer has ever received."""
         ...
 
     def due(self, consumer: str, now: datetime, limit: int) -> Sequence[Received]:

@@ -44,18 +44,17 @@ class Relay:
         self._clock = clock
 
     async def step(self) -> int:
-        """Carry one batch; returns how many rows were held for it, 0 when there was nothing."""
+        """Carry one batch; returns how many were carried, 0 when there is cause to rest."""
         now = self._clock.now()
         leased = await self._store.write(lambda work: work.outbox.lease(now, now + LEASE, BATCH))
         if not leased:
             return 0
         reach(AFTER_LEASE)
-        await self._carry(leased)
-        return len(leased)
+        return await self._carry(leased)
 
-    async def _carry(self, leased: Sequence[Leased]) -> None:
+    async def _carry(self, leased: Sequence[Leased]) -> int:
         try:
-            carried = await self._transport.publish([row.envelope for row in leased])
+            carried = list(await self._transport.publish([row.envelope for row in leased]))
         except Unavailable as away:
             # The transport being away is not the envelope's fault: no attempt is counted.
             log.warning("relay.transport_away", reason=type(away).__name__, rows=len(leased))
@@ -63,6 +62,7 @@ class Relay:
         reach(AFTER_PUBLISH)
         await self._mark(leased, carried)
         reach(AFTER_MARK)
+        return sum(carried)
 
     async def _mark(self, leased: Sequence[Leased], carried: Sequence[bool]) -> None:
         now = self._clock.now()

@@ -7,6 +7,7 @@ telephone is refused instead of showing a stranger's order.
 import secrets
 import string
 from datetime import datetime
+from random import Random
 from typing import NewType
 
 OrderNo = NewType("OrderNo", str)
@@ -61,6 +62,11 @@ def work_order_ref(no: OrderNo, generation: int) -> WorkOrderRef:
     return WorkOrderRef(no if generation == 1 else f"{no}/{generation}")
 
 
+def generation_of(ref: str) -> int:
+    """Which of its order's work orders a reference means, counted from 1."""
+    return int(ref.partition("/")[2] or 1)
+
+
 def order_no_of(ref: str) -> OrderNo:
     """The order a work order's reference belongs to."""
     return OrderNo(ref.partition("/")[0])
@@ -78,9 +84,14 @@ def uuid7(now: datetime, random_bits: int) -> str:
 class Ids:
     """Where fresh identities come from; the simulation passes one with a seed."""
 
+    def __init__(self) -> None:
+        # An envelope's id has to be unique and is no secret: asking the system for each costs more
+        # than checking the order.
+        self._dice = Random(secrets.randbits(256))  # noqa: S311
+
     def envelope_id(self, now: datetime) -> EnvelopeId:
         """A sortable id for a new envelope."""
-        return EnvelopeId(uuid7(now, secrets.randbits(74)))
+        return EnvelopeId(uuid7(now, self._dice.getrandbits(74)))
 
     def token(self, length: int = 26) -> str:
         """Letters and digits nobody can guess (5.9 bits each); for files, keys and sessions."""

@@ -8,7 +8,8 @@ import heapq
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from itertools import count
 from random import Random
 from shutil import rmtree
@@ -21,6 +22,7 @@ from orderkeep.access.registry import Registry
 from orderkeep.adapters.passwords import Argon2Passwords
 from orderkeep.config import Settings, database_path, files_path
 from orderkeep.files.upload import Uploader
+from orderkeep.http.office.by_hand import Person
 from orderkeep.intake.accept import Sender
 from orderkeep.intake.drafts import Drafts
 from orderkeep.kernel.errors import OrderkeepError
@@ -164,7 +166,7 @@ class _Month:
         known = await self._parts.store.read(lambda work: work.access.partners())
         self._partners = {partner.name: partner.id for partner in known}
         for story in self._stories:
-            self._at(story.at, lambda story=story: self._begin(story))  # type: ignore[misc]
+            self._at(story.at, partial(self._begin, story))
         while self._agenda:
             at, _, step = heapq.heappop(self._agenda)
             self._clock.instant = max(self._clock.instant, at)
@@ -293,7 +295,15 @@ class _Month:
     def _sender(self, story: Story) -> Sender:
         trace_id = self._parts.ids.envelope_id(self._clock.now()).replace("-", "")
         if story.partner is None:
-            return Sender(OFFICE, "office", "office", f"person:{SELLER}", trace_id)
+            return Person(
+                partner_id=OFFICE,
+                channel="office",
+                source="office",
+                via=f"person:{SELLER}",
+                trace_id=trace_id,
+                login=SELLER,
+                role="seller",
+            )
         return Sender(self._partners[story.partner], "api", "door", "key:practice", trace_id)
 
     async def _body(self, story: Story) -> dict[str, Any]:
@@ -330,8 +340,3 @@ class _Month:
         stored = await self._parts.files.take(uploader, f"{kind}-{number}.stl", chunks())
         self._files[kind, number, owner] = stored.id
         return stored.id
-
-
-def today() -> datetime:
-    """The instant that ends the practice month."""
-    return datetime.now(UTC)

@@ -4,7 +4,6 @@ A question is a row, so that it survives a restart; its worker holds it by a lea
 are kept by the file's hash; prices never are, since books change.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -42,10 +41,12 @@ AFTER_TAKE = failpoint("quoting.after_take", "the question is held, nothing is m
 AFTER_MEASURE = failpoint("quoting.after_measure", "measured, the answer is not written down")
 AFTER_ANSWER = failpoint("quoting.after_answer", "the price is on disk")
 
-LEASE = timedelta(minutes=5)
 DEADLINE = timedelta(minutes=2)
 ATTEMPTS = 3
-BATCH = 4
+AT_ONCE = 4
+"""Questions under way at once in one process."""
+LEASE = AT_ONCE * DEADLINE + timedelta(minutes=1)
+"""Begun anew before each file, which may have to wait for the files of all other questions."""
 PAUSE = timedelta(seconds=5)
 UNIT = "mm"
 
@@ -62,11 +63,19 @@ class PriceJob(msgspec.Struct, frozen=True):
     attempts: int
 
 
+class QuestionLost(Exception):
+    """The lease of a question ended while it was being answered."""
+
+
 class PriceJobs(Protocol):
     """Questions that wait for a price."""
 
     def add(self, no: OrderNo, version: int, now: datetime) -> None:
         """Keep a question; one that is known is left as it is."""
+        ...
+
+    def waits(self, now: datetime) -> bool:
+        """Whether there is something to take."""
         ...
 
     def take(self, now: datetime, lease_ends: datetime, limit: int) -> Sequence[PriceJob]:
@@ -75,6 +84,18 @@ class PriceJobs(Protocol):
 
     def done(self, job: PriceJob) -> bool:
         """The question is answered; False when the job is not held under its token any more."""
+        ...
+
+    def renew(self, job: PriceJob, lease_ends: datetime) -> bool:
+        """Hold on until ``lease_ends``; False when the job is not held under its token any more."""
+        ...
+
+    def free_taken(self, lease_ends: datetime) -> None:
+        """Free what was taken with this lease, by a take that nobody knows the outcome of."""
+        ...
+
+    def give_back(self, job: PriceJob, due: datetime) -> None:
+        """Nobody looked at it properly: free again at ``due``, the attempt not counted."""
         ...
 
     def put_back(self, job: PriceJob, due: datetime) -> None:
@@ -109,12 +130,15 @@ class QuotingWork(OrderWork, Protocol):
     def inbox(self) -> InboxStore: ...
 
 
+Debt = Callable[[PriceJobs], None]
+"""What is still to be told about a question that the store could not be told about."""
+
 ApprovalRule = Callable[[Any, Order], str | None]
 """Names the rule that approves a priced order without a person, or None."""
 
 
 class PriceDesk:
-    """Answers price questions, a few at a time."""
+    """Answers price questions; each of a few loops takes the next one as it ends the one before."""
 
     def __init__(
         self,
@@ -133,6 +157,7 @@ class PriceDesk:
         self._book = book
         self._rule = rule
         self._clock = clock
+        self._owed: list[Debt] = []
 
     def handle(self, work: QuotingWork, received: Received, now: datetime) -> None:
         """Take an announcement that a price is wanted."""
@@ -145,26 +170,46 @@ class PriceDesk:
         return await self._store.write(lambda work: work.price_jobs.release_all())
 
     async def step(self) -> int:
-        """Answer a batch of questions; returns how many were taken."""
-        now = self._clock.now()
-        jobs = await self._store.write(lambda work: self._take(work, now))
-        if jobs:
-            reach(AFTER_TAKE)
-        await asyncio.gather(*(self._guarded(job) for job in jobs))
-        return len(jobs)
+        """Answer one question; returns 0 when none waits. Several steps may run at once."""
+        job = await self._next()
+        if job is None:
+            return 0
+        reach(AFTER_TAKE)
+        try:
+            await self._guarded(job)
+        except (Conflict, Unavailable, Uncertain):
+            # The store's trouble, not the question's: it must not wait until its lease ends.
+            self._owed.append(lambda jobs: jobs.give_back(job, self._clock.now() + PAUSE))
+            raise
+        return 1
+
+    async def _next(self) -> PriceJob | None:
+        now, owed = self._clock.now(), tuple(self._owed)
+        if not owed and not await self._store.read(lambda work: work.price_jobs.waits(now)):
+            return None  # Every idle loop looks: a look must not cost a commit.
+        try:
+            jobs = await self._store.write(lambda work: self._take(work, now, owed))
+        except Uncertain:
+            # Nobody knows which question is held now, but this lease tells.
+            self._owed.append(lambda jobs: jobs.free_taken(now + LEASE))
+            raise
+        self._owed = [debt for debt in self._owed if debt not in owed]
+        return next(iter(jobs), None)
 
     async def _guarded(self, job: PriceJob) -> None:
         """A question that we fail at must not come back for ever: in the end a seller is asked."""
         try:
             await self._answer(job)
         except (Conflict, Unavailable, Uncertain):
-            raise  # The store's trouble, not the question's: its lease ends by itself.
+            raise
         except Exception as failure:  # Top of the desk: kept with its reason.
             log.exception("price.failed", order_id=job.order_no, attempt=job.attempts)
             await self._unanswered(job, type(failure).__name__)
 
-    def _take(self, work: QuotingWork, now: datetime) -> Sequence[PriceJob]:
-        jobs = work.price_jobs.take(now, now + LEASE, BATCH)
+    def _take(self, work: QuotingWork, now: datetime, owed: Sequence[Debt]) -> Sequence[PriceJob]:
+        for debt in owed:
+            debt(work.price_jobs)
+        jobs = work.price_jobs.take(now, now + LEASE, 1)
         for job in jobs:
             self._tell(work, job, StartPricing(job.version), now)
         return jobs
@@ -175,16 +220,18 @@ class PriceDesk:
             await self._store.write(lambda work: work.price_jobs.done(job))
             return
         try:
-            outcomes = [await self._measured(position) for position in order.positions]
+            outcomes = [await self._measured(job, position) for position in order.positions]
         except EngineUnavailable as away:
             await self._unanswered(job, str(away))
+            return
+        except QuestionLost:
             return
         reach(AFTER_MEASURE)
         priced = quote_order([_item(p) for p in order.positions], outcomes, self._book)
         await self._write_down(job, answer(job.version, priced))
         reach(AFTER_ANSWER)
 
-    async def _measured(self, position: Position) -> Outcome | None:
+    async def _measured(self, job: PriceJob, position: Position) -> Outcome | None:
         """What measuring a position's file says; None for a ready-made piece."""
         if position.sku is not None:
             return None
@@ -192,9 +239,12 @@ class PriceDesk:
         known = await self._store.read(
             lambda work: work.measurements.get(sha256, UNIT, KERNEL_VERSION)
         )
-        return known or await self._measure(sha256)
+        return known or await self._measure(job, sha256)
 
-    async def _measure(self, sha256: str) -> Outcome:
+    async def _measure(self, job: PriceJob, sha256: str) -> Outcome:
+        lease_ends = self._clock.now() + LEASE
+        if not await self._store.write(lambda work: work.price_jobs.renew(job, lease_ends)):
+            raise QuestionLost("Another worker holds the question now; its answer counts.")
         try:
             async with self._files.open(sha256) as path:
                 outcome = await self._engine.measure(ModelFile(path, UNIT), DEADLINE)

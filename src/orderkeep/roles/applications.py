@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from orderkeep.access.keys import KeyHolder
+from orderkeep.adapters.embedded import EmbeddedTransport
 from orderkeep.adapters.passwords import Argon2Passwords
 from orderkeep.adapters.sql.ledger import ledger_of
 from orderkeep.http.door.app import build_door
@@ -27,7 +28,7 @@ def door_app(parts: Parts) -> Any:
     async def ready() -> bool:
         health = parts.store.health()
         safe = health["journal_mode"] == "wal" and health["synchronous"] == FULL
-        return bool(safe and health["in_place"])
+        return bool(safe and health["in_place"] and not health["failing"])
 
     return build_door(
         store=parts.store,
@@ -71,6 +72,7 @@ def office_app(parts: Parts) -> OfficeApp:
         ),
         files=parts.files,
         catalogue=lambda: shown(parts.book),
+        carried=None if isinstance(parts.transport, EmbeddedTransport) else parts.transport,
         balance=lambda: parts.store.read_long(
             lambda work: ledger_of(work).balance(parts.clock.now())
         ),

@@ -2,11 +2,13 @@
 
 import os
 import socket
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from random import Random
+from typing import TYPE_CHECKING, Any
 
 from orderkeep.adapters.embedded import EmbeddedTransport
 from orderkeep.adapters.files import LocalFiles
@@ -16,10 +18,13 @@ from orderkeep.adapters.sql.migrate import migrate
 from orderkeep.adapters.sql.store import SqliteStore, open_store
 from orderkeep.adapters.sql.work import SqlWork
 from orderkeep.bridge.dispatch import WORDS, Bridge, BridgeSettings
-from orderkeep.bridge.ports import Capabilities, Mes
+from orderkeep.bridge.ports import RECALLED, Capabilities, Mes
 from orderkeep.config import Settings, database_path, files_path
 from orderkeep.delivery.inbox import InboxWorker
 from orderkeep.delivery.relay import Relay
+from orderkeep.delivery.search import Search
+from orderkeep.files.leftovers import Leftovers
+from orderkeep.files.lookup import FileLookup
 from orderkeep.files.upload import Files
 from orderkeep.floor.workshop import Workshop
 from orderkeep.intake.accept import Intake
@@ -27,6 +32,7 @@ from orderkeep.intake.checks import Catalogue
 from orderkeep.intake.submission import SubmissionBody
 from orderkeep.kernel.bells import Bells
 from orderkeep.kernel.clock import Clock, SystemClock
+from orderkeep.kernel.errors import Fault, Invalid
 from orderkeep.kernel.ids import Ids, PartnerId
 from orderkeep.orders.announce import routes
 from orderkeep.orders.master import OrderMaster
@@ -36,6 +42,9 @@ from orderkeep.quoting.desk import PriceDesk
 from orderkeep.quoting.price_book import PriceBook, example_book, read_price_book
 from orderkeep.quoting.workers import Workers
 from orderkeep.sla.watch import Watch
+
+if TYPE_CHECKING:
+    from orderkeep.adapters.rabbitmq.transport import RabbitTransport
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +65,14 @@ class Parts:
     workshop: Workshop
     mes: Mes
     bridge: Bridge
+    transport: "EmbeddedTransport | RabbitTransport"
     relay: Relay
+    search: Search | None
+    """With a broker only: tables lose nothing on the way from one to the other."""
     inboxes: tuple[InboxWorker[SqlWork], ...]
     desk: PriceDesk
     watch: Watch
+    leftovers: Leftovers
 
 
 async def build(settings: Settings, stack: AsyncExitStack, clock: Clock | None = None) -> Parts:
@@ -82,9 +95,10 @@ async def build(settings: Settings, stack: AsyncExitStack, clock: Clock | None =
     mes = await _mes(settings, workshop, clock, stack)
     master = OrderMaster(store, clock, ids, policy)
     bridge = Bridge(store.behind, master, mes, clock, bridge_settings(settings), _holder(ids))
-    transport = EmbeddedTransport(store.behind, routes(floor=settings.mes == "floor"), clock)
+    transport, search = carrying(settings, store, clock, bells)
     desk = PriceDesk(store.behind, master, workers, keeper, book, auto_approval, clock)
     max_bytes = settings.largest_file_mib * 1024 * 1024
+    lookup = FileLookup(store)
     return Parts(
         settings=settings,
         store=store,
@@ -94,15 +108,23 @@ async def build(settings: Settings, stack: AsyncExitStack, clock: Clock | None =
         policy=policy,
         book=book,
         master=master,
-        files=Files(store, keeper, clock, ids, max_bytes=max_bytes),
+        files=Files(store, keeper, clock, ids, max_bytes=max_bytes, kept=lookup.remember),
         keeper=keeper,
         intake=Intake(
-            store, store.accepting(policy), lambda: catalogue(book), promise(policy), clock, ids
+            store,
+            store.accepting(policy),
+            lambda: catalogue(book),
+            promise(policy),
+            clock,
+            ids,
+            lookup,
         ),
         workshop=workshop,
         mes=mes,
         bridge=bridge,
+        transport=transport,
         relay=Relay(store.behind, transport, clock),
+        search=search,
         inboxes=(
             InboxWorker(store.behind, "quoting", desk.handle, clock),
             InboxWorker(store.behind, "bridge", bridge.handle, clock),
@@ -110,7 +132,42 @@ async def build(settings: Settings, stack: AsyncExitStack, clock: Clock | None =
         ),
         desk=desk,
         watch=Watch(store.behind, master, clock),
+        leftovers=Leftovers(store.behind, keeper, clock),
     )
+
+
+def carrying(
+    settings: Settings, store: SqliteStore, clock: Clock, bells: Bells
+) -> "tuple[EmbeddedTransport | RabbitTransport, Search | None]":
+    """What carries envelopes, not open yet, and who looks for those that it lost.
+
+    Raises:
+        Invalid: what RabbitMQ needs is not installed.
+    """
+    wanted = routes(floor=settings.mes == "floor")
+    if settings.transport_url == "embedded:":
+        return EmbeddedTransport(store.behind, wanted, clock), None
+    transport = _rabbitmq()(
+        settings.transport_url,
+        store.behind,
+        wanted,
+        clock,
+        Random(),  # noqa: S311  # How long to wait before connecting anew is no secret.
+        back=lambda: bells.ring("relay"),
+    )
+    return transport, Search(store.behind, wanted, transport.is_quiet, clock)
+
+
+def _rabbitmq() -> "type[RabbitTransport]":
+    """Imported when asked for: whoever runs without a broker needs none of its packages."""
+    try:
+        from orderkeep.adapters.rabbitmq.transport import (  # noqa: PLC0415
+            RabbitTransport as Chosen,
+        )
+    except ImportError as missing:
+        sentence = f"RabbitMQ needs `pip install orderkeep[scale]`: {missing}"
+        raise Invalid([Fault("ORDERKEEP_TRANSPORT_URL", "not-installed", sentence)]) from missing
+    return Chosen
 
 
 def policy_of(settings: Settings) -> Policy:
@@ -192,9 +249,17 @@ def mes_http_settings(settings: Settings) -> MesHttpSettings:
         pool_timeout=min(timedelta(seconds=5), given.total_timeout / 2),
         read_timeout=given.read_timeout,
         total_timeout=given.total_timeout,
+        recalled_statuses=_recalled_words(given.words),
         auth_header=(name.strip(), value.strip()) if name else None,
         **given.names,  # type: ignore[arg-type]  # Names of paths and fields: all texts.
     )
+
+
+def _recalled_words(words: Mapping[str, str]) -> frozenset[str]:
+    """This MES's words for a job that will not be made: the usual ones, and what we were told."""
+    return (RECALLED - words.keys()) | {
+        theirs for theirs, ours in words.items() if ours == "recalled"
+    }
 
 
 def bridge_settings(settings: Settings) -> BridgeSettings:

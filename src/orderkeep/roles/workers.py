@@ -2,15 +2,20 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
+from orderkeep.adapters.embedded import EmbeddedTransport
+from orderkeep.quoting.desk import AT_ONCE
 from orderkeep.roles.loops import loop
 from orderkeep.roles.parts import Parts
 
 log = structlog.get_logger()
+
+HOUR_S = 3600.0
 
 WORKER_ROLES = ("relay", "bridge", "quoter", "watch")
 
@@ -34,15 +39,26 @@ async def recover(parts: Parts) -> None:
     log.info("process.recovered", suspected=suspected, price_jobs=freed, outbox=released)
 
 
+async def open_transport(parts: Parts, roles: frozenset[str], stack: AsyncExitStack) -> None:
+    """Connect to the broker, if there is one and these roles carry; never waits for it."""
+    if "relay" in roles and not isinstance(parts.transport, EmbeddedTransport):
+        await stack.enter_async_context(parts.transport)
+
+
 def workers(parts: Parts) -> Iterator[Worker]:
     """Every loop of every role."""
     yield Worker("relay", "relay", parts.relay.step, "relay")
+    if parts.search is not None:
+        yield Worker("relay", "search", parts.search.step, "search")
     for inbox in parts.inboxes:
         role = "quoter" if inbox.consumer == "quoting" else "bridge"
         yield Worker(role, f"inbox.{inbox.consumer}", inbox.step, f"inbox:{inbox.consumer}")
-    yield Worker("quoter", "quoting", parts.desk.step, "quoting")
+    for place in range(1, AT_ONCE + 1):
+        # One loop a place: whoever ends takes the next question, and no slow file holds up a batch.
+        yield Worker("quoter", f"quoting.{place}", parts.desk.step, "quoting")
     yield Worker("bridge", "bridge", parts.bridge.step, "bridge", poll_s=0.5)
     yield Worker("watch", "watch", parts.watch.step, "watch", poll_s=5.0)
+    yield Worker("watch", "files", parts.leftovers.step, "files", poll_s=HOUR_S)
 
 
 def topics(parts: Parts) -> list[str]:

@@ -126,10 +126,10 @@ class SimMes:
     def catch_up(self) -> None:
         """Do what slow requests wanted, once their time has come."""
         now = self._now()
-        due = [work_order for at, work_order in self._late if at <= now]
-        self._late = [(at, work_order) for at, work_order in self._late if at > now]
-        for work_order in due:
-            self._do(work_order, lag=LAG / 2)
+        due = [late for late in self._late if late[0] <= now]
+        self._late = [late for late in self._late if late[0] > now]
+        for at, work_order in due:
+            self._do(work_order, at, LAG / 2)
 
     def advance(self, reference: str) -> None:
         """A job is worked on: one step further."""
@@ -159,14 +159,17 @@ class SimMes:
             self._faults.struck["mes busy"] += 1
             raise MesUnavailable("busy")
 
-    def _do(self, work_order: WorkOrder, lag: timedelta = LAG) -> MesJob:
+    def _do(
+        self, work_order: WorkOrder, at: datetime | None = None, lag: timedelta = LAG
+    ) -> MesJob:
+        """Do it, now or at an instant that the world's clock has stepped over."""
         reference = work_order.reference
         known = self.jobs.get(reference)
         if known and self.capabilities.idempotency != "none":
             return _shown(reference, known)
         self.effects[reference] += 1
         self.bodies[reference] = work_order.body_sha256
-        shown_at = self._now() + lag * self._chance.random()
+        shown_at = (at or self._now()) + lag * self._chance.random()
         job = Job(f"M{self.effects.total()}", "accepted", shown_at)
         self.jobs[reference] = job
         return _shown(reference, job)

@@ -282,8 +282,9 @@ class People:
             await self.tell(order, c.ResolveReturn("refund"))
         delivered = order.work_order.delivered if order.work_order else None
         if delivered is Delivered.RECALLED and order.stage in MAKING:
-            # Scrapped once too often to be made again.
-            await self.tell(order, c.CancelOrder("cannot be made"))
+            # Scrapped once too often to be made again, unless the seller says so.
+            again = order.rework_no == self._world.policy.rework_limit
+            await self.tell(order, c.ApproveOrder() if again else c.CancelOrder("cannot be made"))
         elif delivered in STUCK | {Delivered.RECALLED}:
             await self._decide(order)
 

@@ -213,6 +213,7 @@ def start(ground: Ground, holder: str) -> Process:
     steps |= {
         "relay": Relay(store, SimTransport(inner, faults, ground.carried), clock).step,
         "price": desk.step,
+        "price beside": desk.step,
         "send": bridge.step,
         "watch": Watch(store, master, clock).step,
     }

@@ -107,6 +107,11 @@ class Product:
         return code
 
     @property
+    def pid(self) -> int:
+        """Its process; 0 when there is none."""
+        return self._process.pid if self._process else 0
+
+    @property
     def dead(self) -> bool:
         """Whether it has ended."""
         return self._process is None or self._process.poll() is not None

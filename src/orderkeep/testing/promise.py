@@ -271,8 +271,8 @@ def _files(world: "World", orders: dict[OrderNo, Order]) -> None:
     """S8: every acknowledged file has its bytes, every order its files."""
     if world.folder is None:
         return
+    found = world.store.read_now(lambda work: work.files.find([*world.kept_files]))
     for file_id, content_sha256 in world.kept_files.items():
-        found = world.store.read_now(lambda work, one=file_id: work.files.find([one]))  # type: ignore[misc]
         assert found[file_id].sha256 == content_sha256, f"S8 {file_id} is lost"
         path = world.folder / "sha256" / content_sha256[:2] / content_sha256
         assert sha256(path.read_bytes()).hexdigest() == content_sha256, f"S8 {file_id} is changed"

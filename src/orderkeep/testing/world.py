@@ -72,7 +72,7 @@ class World:
         self.sim_mes = None if self.on_floor else self._mes()
         self.clients = [self._client(n) for n in range(ORDERS)]
         self.people = People(self)
-        self.kept_files: dict[str, str] = {}
+        self.kept_files: dict[FileId, str] = {}
         self._asleep: list[Future[None]] = []
         self._tasks: list[Task[Any]] = []
         self._busy: dict[str, Task[Any]] = {}

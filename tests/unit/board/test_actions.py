@@ -3,21 +3,21 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orderkeep.access.rights import ACTION_RIGHTS, Role, may_act
 from orderkeep.board.actions import FLOOR_ACTIONS, Viewer, order_actions, row_actions
-from orderkeep.kernel.ids import FileId, PartnerId, order_no
+from orderkeep.kernel.ids import FileId, PartnerId, WorkOrderRef, order_no
 from orderkeep.kernel.money import Money
 from orderkeep.orders import commands as c
 from orderkeep.orders import events as e
 from orderkeep.orders.evolve import rebuild
 from orderkeep.orders.lifecycle import decide
 from orderkeep.orders.master import record_all
-from orderkeep.orders.order import Delivered, ManualReason, Order, Position
+from orderkeep.orders.order import Delivered, ManualReason, Order, Position, Stage
 from orderkeep.orders.policy import Policy
 from orderkeep.orders.refusals import Context, TransitionRefused
 from orderkeep.orders.view import board_row
@@ -48,15 +48,14 @@ def fresh() -> Order:
 
 def steps(order: Order) -> dict[str, c.OrderCommand]:
     """Whatever anybody or any system may come up with."""
-    work = order.work_order.reference if order.work_order else "none"
+    work = order.work_order.reference if order.work_order else WorkOrderRef("none")
     version = order.price.version
 
     def word(text: str, purpose: str | None = None) -> c.RecordMesWord:
         return c.RecordMesWord("floor", work, text, "olga", "why", purpose, "T-1")
 
     def delivered(state: Delivered) -> c.RecordDelivery:
-        reference: Any = work
-        return c.RecordDelivery("mes", reference, state)
+        return c.RecordDelivery("mes", work, state)
 
     return {
         "price": c.RecordPrice(version, Money(Decimal(100), "RUB"), [], "b"),
@@ -80,11 +79,12 @@ def steps(order: Order) -> dict[str, c.OrderCommand]:
         "shipped": word("shipped"),
         "handed_back": word("handed_back"),
         "scrapped": word("scrapped", "rework"),
+        "gone": word("scrapped"),
         "nonsense": word("exploded"),
         "hold": c.PlaceHold("wait", "seller", SOON),
         "lift": c.LiftHold("go on"),
         "cancel": c.CancelOrder("no more"),
-        "recall refused": c.RecordRecallRefused(work, "being made"),  # type: ignore[arg-type]
+        "recall refused": c.RecordRecallRefused(work, "being made"),
         "return": c.OpenReturn("broken"),
         "inspect": c.InspectReturn(),
         "close": c.CloseOrder("there"),
@@ -173,9 +173,55 @@ def test_a_list_never_offers_more_than_the_orders_own_page(
     in_the_list = set(row_actions(board_row(order, POLICY, NOON), viewer))
 
     # Asking twice for what is so already is no error, and nothing to offer on the page.
-    idle = {"cancel", "accept-price", "return-open"}
+    idle = {"cancel", "accept-price"}
     on_the_page = set(order_actions(order, viewer, POLICY, NOON))
     assert in_the_list - idle <= on_the_page
+
+
+def test_a_second_return_is_offered_nowhere_while_the_first_is_open() -> None:
+    """From a list it was: the second reason was taken, and forgotten."""
+    seller = Viewer("olga", Role.SELLER)
+    order = walked([*_road, "return"], seller)
+
+    offered = {
+        *order_actions(order, seller, POLICY, NOON),
+        *row_actions(board_row(order, POLICY, NOON), seller),
+    }
+
+    assert "return-open" not in offered
+    assert "return-open" in row_actions(board_row(walked(_road, seller), POLICY, NOON), seller)
+
+
+_MADE = _road[:6]
+_AGAIN = ["scrapped", "confirmed", "completed"]
+HEAD = Viewer("oleg", Role.HEAD)
+
+
+@pytest.mark.parametrize("times", [0, 1, 2, 3])
+@pytest.mark.parametrize("limit", [1, 3])
+def test_a_list_offers_rework_as_often_as_the_maker_allows(times: int, limit: int) -> None:
+    """After the last one it was offered still, and refused whoever took it."""
+    policy, viewer = Policy(rework_limit=limit), replace(HEAD, rework_limit=limit)
+    order = walked([*_MADE, *_AGAIN * times], viewer)
+    assert (order.stage, order.rework_no) == (Stage.MANUFACTURING_COMPLETED, times)
+
+    row = row_actions(board_row(order, policy, NOON), viewer)
+
+    assert ("rework" in row) is (times < limit)
+    assert ("rework" in order_actions(order, viewer, policy, NOON)) is (times < limit)
+
+
+def test_what_is_scrapped_is_approved_anew_or_cancelled_and_nothing_else_is_done_with_it() -> None:
+    seller = Viewer("sara", Role.ADMIN)
+    order = walked([*_MADE, *_AGAIN * 3, "scrapped"], seller)
+    _, order = record_all(order, [e.DivergenceSettled("seen")], cause(seller), NOON)
+
+    page = set(order_actions(order, seller, POLICY, NOON))
+    row = set(row_actions(board_row(order, POLICY, NOON), seller))
+
+    for offered in (page, row):
+        assert {"approve", "cancel"} <= offered
+        assert not offered & {"pack", "ship", "rework", "done", "cannot-be-made"}
 
 
 @settings(deadline=None, max_examples=100)

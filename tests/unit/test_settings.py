@@ -1,0 +1,48 @@
+"""A wrong setting is told in a sentence at the start, not as a fault in the middle of the work."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from orderkeep.adapters.mes_http.settings import MesHttpSettings
+from orderkeep.config import MES_NAMES, load
+from orderkeep.kernel.errors import Invalid
+
+AT_A_MES = {"ORDERKEEP_MES": "http", "ORDERKEEP_MES_URL": "http://mes.local:9000"}
+
+
+@pytest.mark.parametrize("name", ["sumbit_path", "capabilities", "max_connections"])
+def test_a_name_that_no_mes_can_have_is_refused(tmp_path: Path, name: str) -> None:
+    """It ended the process with a traceback, or was taken for a setting of ours."""
+    with pytest.raises(Invalid) as refused:
+        load({**AT_A_MES, "ORDERKEEP_MES_NAMES": f"{name}=x"}, tmp_path)
+
+    assert [fault.pointer for fault in refused.value.faults] == ["ORDERKEEP_MES_NAMES"]
+
+
+@pytest.mark.parametrize(
+    "url", ["amqp://u:secret@broker:5672/v", "amqps://broker", "amqp://u:p@[::1]/%2F", "embedded:"]
+)
+def test_a_transport_is_in_the_database_or_at_a_broker(tmp_path: Path, url: str) -> None:
+    settings, _ = load({"ORDERKEEP_TRANSPORT_URL": url}, tmp_path)
+
+    assert settings.transport_url == url
+    assert "secret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    "url", ["embedded", "amqp:", "amqp://", "kafka://b", "amqp://[b/", "amqp://b:secret/", "x"]
+)
+def test_a_transport_that_there_is_not_is_refused(tmp_path: Path, url: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        load({"ORDERKEEP_TRANSPORT_URL": url}, tmp_path)
+
+    assert [fault.pointer for fault in refused.value.faults] == ["ORDERKEEP_TRANSPORT_URL"]
+    assert "secret" not in str(refused.value)
+
+
+def test_every_path_and_field_of_a_mes_may_have_another_name() -> None:
+    texts = {one.name for one in fields(MesHttpSettings) if one.type is str}
+
+    assert texts - {"base_url"} == MES_NAMES
