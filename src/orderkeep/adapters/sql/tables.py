@@ -425,3 +425,132 @@ audit = Table(
     Column("subject", String(200), nullable=False),
     Column("detail", Text),
 )
+
+# --- the ledger: balance, reconciliation, orders held elsewhere -------------------------------------
+
+# What rests is counted from these alone: they are written once in an order's life, at its end.
+Index(
+    "ix_orders_rest",
+    orders.c.stage,
+    orders.c.partner_id,
+    sqlite_where=text("NOT is_open"),
+    postgresql_where=text("NOT is_open"),
+)
+Index(
+    "ix_orders_unborn",  # drafts that were given up: nobody has a receipt for them
+    orders.c.n,
+    sqlite_where=text("NOT is_open AND body_sha256 IS NULL"),
+    postgresql_where=text("NOT is_open AND body_sha256 IS NULL"),
+)
+Index(
+    "ix_events_scrapped",  # cancelled after something had been made
+    events.c.order_n,
+    sqlite_where=text("kind = 'order.cancelled' AND instr(data, '\"made\":true') > 0"),
+    postgresql_where=text("kind = 'order.cancelled' AND strpos(data, '\"made\":true') > 0"),
+)
+
+balance_runs = Table(
+    "balance_runs",
+    metadata,
+    Column("row", _RowId, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("took_ms", Integer, nullable=False),
+    Column("sums", Text, nullable=False),  # JSON: the classes and what is beside them
+    Column("partners", Text),  # JSON: the same by partner; of the newest run only
+    Column("differences", Integer, nullable=False),
+    Column("first_of_hour", Boolean, nullable=False),  # kept for longer than the others
+)
+Index("ix_balance_runs_at", balance_runs.c.at)
+
+balance_differences = Table(
+    "balance_differences",
+    metadata,
+    Column("row", _RowId, primary_key=True),
+    Column("system", String(16), nullable=False),  # own mes crm broker
+    Column("kind", String(32), nullable=False),
+    Column("subject", String(200), nullable=False),  # an order's number, or what stands for it
+    Column("order_no", String(32)),
+    Column("what", Text, nullable=False),
+    Column("proof", Text),  # JSON: the last proven hop
+    Column("since", UtcDateTime, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+    Column("gone_at", UtcDateTime),
+    UniqueConstraint("system", "kind", "subject", name="uq_balance_differences_subject"),
+)
+
+reconcile_passes = Table(
+    "reconcile_passes",
+    metadata,
+    Column("row", _RowId, primary_key=True),
+    Column("destination", String(32), nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("by", String(80), nullable=False),
+    Column("phase", String(16), nullable=False),  # listing looking done failed
+    Column("cursor", Text),
+    Column("shown", BigInteger, nullable=False, server_default="0"),  # jobs the MES showed
+    Column("ours", BigInteger, nullable=False, server_default="0"),  # work orders to compare
+    Column("compared", BigInteger, nullable=False, server_default="0"),
+    Column("unanswered", BigInteger, nullable=False, server_default="0"),
+    Column("moved_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    Column("note", Text),
+)
+
+# What the running pass was shown of work orders that are not at rest; emptied at its end.
+reconcile_seen = Table(
+    "reconcile_seen",
+    metadata,
+    Column("destination", String(32), primary_key=True),
+    Column("reference", String(200), primary_key=True),
+    Column("mes_id", String(200), primary_key=True),
+    Column("status", String(200)),
+    sqlite_with_rowid=False,
+)
+
+reconcile_findings = Table(
+    "reconcile_findings",
+    metadata,
+    Column("row", _RowId, primary_key=True),
+    Column("destination", String(32), nullable=False),
+    Column("kind", String(16), nullable=False),  # missing_here missing_there differs stuck
+    Column("reference", String(200), nullable=False),
+    Column("order_no", String(32)),
+    Column("facts", Text, nullable=False),  # JSON: what each side says
+    Column("since", UtcDateTime, nullable=False),
+    Column("seen_at", UtcDateTime, nullable=False),
+    Column("pass_row", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),  # open gone repaired dismissed
+    Column("decision", String(32)),
+    Column("note", Text),
+    Column("decided_by", String(80)),
+    Column("decided_at", UtcDateTime),
+    UniqueConstraint("destination", "kind", "reference", name="uq_reconcile_findings_reference"),
+)
+
+lost_orders = Table(
+    "lost_orders",
+    metadata,
+    Column("row", _RowId, primary_key=True),
+    Column("source", String(64), nullable=False),  # the system that holds or lost it
+    Column("number", String(200), nullable=False),  # what that system calls it
+    Column("facts", Text, nullable=False),  # JSON: the columns that were imported
+    Column("imported_at", UtcDateTime, nullable=False),
+    Column("imported_by", String(80), nullable=False),
+    Column("state", String(16), nullable=False),  # open found_here brought_back given_up
+    Column("order_no", String(32)),
+    Column("mes", String(16), nullable=False),  # unknown there absent unasked
+    Column("mes_detail", String(400)),
+    Column("look_at", UtcDateTime),  # when the MES is to be asked about it
+    Column("reason", Text),
+    Column("decided_by", String(80)),
+    Column("decided_at", UtcDateTime),
+    Column("version", Integer, nullable=False, server_default="1"),
+    UniqueConstraint("source", "number", name="uq_lost_orders_number"),
+)
+Index("ix_lost_orders_state", lost_orders.c.state, lost_orders.c.row)
+Index(
+    "ix_lost_orders_look",
+    lost_orders.c.look_at,
+    sqlite_where=text("look_at IS NOT NULL"),
+    postgresql_where=text("look_at IS NOT NULL"),
+)

@@ -452,6 +452,123 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("order_n"),
     )
+    _ledger(postgres=postgres)
     if postgres:
         for statement in _ONLY_POSTGRES:
             op.execute(statement)
+
+
+def _row() -> "sa.Column[int]":
+    return sa.Column("row", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False)
+
+
+def _partial(name: str, table: str, columns: list[str], where: str) -> None:
+    op.create_index(
+        name, table, columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where)
+    )
+
+
+def _ledger(*, postgres: bool) -> None:
+    """Balance, reconciliation, orders held elsewhere."""
+    _partial("ix_orders_rest", "orders", ["stage", "partner_id"], "NOT is_open")
+    unborn = "NOT is_open AND body_sha256 IS NULL"
+    _partial("ix_orders_unborn", "orders", ["n"], unborn)
+    found = "strpos" if postgres else "instr"
+    made = f"kind = 'order.cancelled' AND {found}(data, '\"made\":true') > 0"
+    _partial("ix_events_scrapped", "events", ["order_n"], made)
+    op.create_table(
+        "balance_runs",
+        _row(),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("took_ms", sa.Integer(), nullable=False),
+        sa.Column("sums", sa.Text(), nullable=False),
+        sa.Column("partners", sa.Text(), nullable=True),
+        sa.Column("differences", sa.Integer(), nullable=False),
+        sa.Column("first_of_hour", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("row"),
+    )
+    op.create_index("ix_balance_runs_at", "balance_runs", ["at"])
+    op.create_table(
+        "balance_differences",
+        _row(),
+        sa.Column("system", sa.String(length=16), nullable=False),
+        sa.Column("kind", sa.String(length=32), nullable=False),
+        sa.Column("subject", sa.String(length=200), nullable=False),
+        sa.Column("order_no", sa.String(length=32), nullable=True),
+        sa.Column("what", sa.Text(), nullable=False),
+        sa.Column("proof", sa.Text(), nullable=True),
+        sa.Column("since", UtcDateTime(), nullable=False),
+        sa.Column("seen_at", UtcDateTime(), nullable=False),
+        sa.Column("gone_at", UtcDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("row"),
+        sa.UniqueConstraint("system", "kind", "subject", name="uq_balance_differences_subject"),
+    )
+    op.create_table(
+        "reconcile_passes",
+        _row(),
+        sa.Column("destination", sa.String(length=32), nullable=False),
+        sa.Column("started_at", UtcDateTime(), nullable=False),
+        sa.Column("by", sa.String(length=80), nullable=False),
+        sa.Column("phase", sa.String(length=16), nullable=False),
+        sa.Column("cursor", sa.Text(), nullable=True),
+        sa.Column("shown", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("ours", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("compared", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("unanswered", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("moved_at", UtcDateTime(), nullable=False),
+        sa.Column("finished_at", UtcDateTime(), nullable=True),
+        sa.Column("note", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("row"),
+    )
+    op.create_table(
+        "reconcile_seen",
+        sa.Column("destination", sa.String(length=32), nullable=False),
+        sa.Column("reference", sa.String(length=200), nullable=False),
+        sa.Column("mes_id", sa.String(length=200), nullable=False),
+        sa.Column("status", sa.String(length=200), nullable=True),
+        sa.PrimaryKeyConstraint("destination", "reference", "mes_id"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "reconcile_findings",
+        _row(),
+        sa.Column("destination", sa.String(length=32), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("reference", sa.String(length=200), nullable=False),
+        sa.Column("order_no", sa.String(length=32), nullable=True),
+        sa.Column("facts", sa.Text(), nullable=False),
+        sa.Column("since", UtcDateTime(), nullable=False),
+        sa.Column("seen_at", UtcDateTime(), nullable=False),
+        sa.Column("pass_row", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("decision", sa.String(length=32), nullable=True),
+        sa.Column("note", sa.Text(), nullable=True),
+        sa.Column("decided_by", sa.String(length=80), nullable=True),
+        sa.Column("decided_at", UtcDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("row"),
+        sa.UniqueConstraint(
+            "destination", "kind", "reference", name="uq_reconcile_findings_reference"
+        ),
+    )
+    op.create_table(
+        "lost_orders",
+        _row(),
+        sa.Column("source", sa.String(length=64), nullable=False),
+        sa.Column("number", sa.String(length=200), nullable=False),
+        sa.Column("facts", sa.Text(), nullable=False),
+        sa.Column("imported_at", UtcDateTime(), nullable=False),
+        sa.Column("imported_by", sa.String(length=80), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("order_no", sa.String(length=32), nullable=True),
+        sa.Column("mes", sa.String(length=16), nullable=False),
+        sa.Column("mes_detail", sa.String(length=400), nullable=True),
+        sa.Column("look_at", UtcDateTime(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("decided_by", sa.String(length=80), nullable=True),
+        sa.Column("decided_at", UtcDateTime(), nullable=True),
+        sa.Column("version", sa.Integer(), server_default="1", nullable=False),
+        sa.PrimaryKeyConstraint("row"),
+        sa.UniqueConstraint("source", "number", name="uq_lost_orders_number"),
+    )
+    op.create_index("ix_lost_orders_state", "lost_orders", ["state", "row"])
+    _partial("ix_lost_orders_look", "lost_orders", ["look_at"], "look_at IS NOT NULL")
