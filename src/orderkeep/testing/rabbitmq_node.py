@@ -74,8 +74,8 @@ class RabbitNode:
         self._account = _account()
         self._broker: subprocess.Popen[bytes] | None = None
         self._names: subprocess.Popen[bytes] | None = None
-        self._broker_guard: subprocess.Popen[bytes] | None = None
-        self._names_guard: subprocess.Popen[bytes] | None = None
+        # Before anything is started: whatever ends us, this ends what we have started.
+        self._keeper = _Keeper(self.folder)
 
     def __enter__(self) -> Self:
         try:
@@ -128,7 +128,6 @@ class RabbitNode:
         self.start_names()
         with (self.folder / "output.log").open("ab") as output:
             self._broker = self._run([str(PROGRAMS / "rabbitmq-server")], output=output.fileno())
-        self._broker_guard = _guard(self._broker.pid)
         self._wait_until_it_answers()
 
     def start_names(self) -> None:
@@ -139,7 +138,6 @@ class RabbitNode:
         if self._beside or (self._names and self._names.poll() is None):
             return
         self._names = self._run(["epmd", "-port", str(self.names_port)], subprocess.DEVNULL)
-        self._names_guard = _guard(self._names.pid)
         deadline = time.monotonic() + START_DEADLINE_S
         while not _listens(self.names_port):
             if time.monotonic() > deadline or self._names.poll() is not None:
@@ -150,15 +148,16 @@ class RabbitNode:
         """Stop the node in an orderly way; what is on its disk stays."""
         self._end(signal.SIGTERM)
         if self._names:
-            _dismiss(self._names_guard)
             self._names.kill()
             self._names.wait()
+            self._keeper.forget(self._names.pid)
             self._names = None
 
     def remove(self) -> None:
         """End the node if it runs, and remove what it kept."""
         self._end(signal.SIGKILL)
         self.stop()
+        self._keeper.dismiss()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def kill(self) -> None:
@@ -185,7 +184,7 @@ class RabbitNode:
             RuntimeError: it ended with an error; the message is its own.
         """
         command = [str(PROGRAMS / "rabbitmqctl"), "--quiet", "--node", self.name, *words]
-        process = self._run(command, output=subprocess.PIPE)
+        process = self._run(command, output=subprocess.PIPE, lasting=False)
         printed, _ = process.communicate(timeout=START_DEADLINE_S)
         if process.returncode:
             raise RuntimeError(f"rabbitmqctl {' '.join(words)}: {printed.decode(errors='replace')}")
@@ -259,10 +258,15 @@ class RabbitNode:
             "RABBITMQ_CTL_DIST_PORT_MAX": "0",
         }
 
-    def _run(self, command: list[str], output: int) -> "subprocess.Popen[bytes]":
+    def _run(
+        self, command: list[str], output: int, *, lasting: bool = True
+    ) -> "subprocess.Popen[bytes]":
         account = self._account
+        if lasting:
+            command = self._keeper.told_by(command)
         return subprocess.Popen(
             command,
+            pass_fds=(self._keeper.ear,) if lasting else (),
             cwd=self.folder,
             env=self._environment(),
             stdin=subprocess.DEVNULL,
@@ -300,7 +304,6 @@ class RabbitNode:
     def _end(self, sent: signal.Signals) -> None:
         if self._broker is None:
             return
-        _dismiss(self._broker_guard)
         self._signal(signal.SIGCONT)
         self._signal(sent)
         try:
@@ -308,25 +311,52 @@ class RabbitNode:
         except subprocess.TimeoutExpired:
             self._signal(signal.SIGKILL)
             self._broker.wait()
+        self._keeper.forget(self._broker.pid)
         self._broker = None
 
 
-def _guard(group: int) -> "subprocess.Popen[bytes]":
-    """A process that ends a process group once we are gone, even if nobody could tell it.
+class _Keeper:
+    """A process that ends ours once we are gone, and then removes the folder.
 
-    Its input ends with us: the other end of the pipe is ours alone.
+    It reads a pipe that ends with us, however we end. What we start tells it its own number before
+    it becomes what it is to be, so there is no instant at which nobody knows of it.
     """
-    command = ["sh", "-c", 'read -r _ || kill -s KILL -- "-$1"', "guard", str(group)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+
+    def __init__(self, folder: Path) -> None:
+        reading, self.ear = os.pipe()
+        self._process = subprocess.Popen(
+            ["sh", "-c", _KEEP, "keeper", str(folder)], stdin=reading, start_new_session=True
+        )
+        os.close(reading)
+
+    def told_by(self, command: list[str]) -> list[str]:
+        """The command, preceded by its telling who it is."""
+        telling = f'echo "run $$" >&{self.ear}; exec {self.ear}>&-; exec "$@"'
+        # Not every sh takes two digits there; bash does, and RabbitMQ's own scripts need it not.
+        return ["bash", "-c", telling, "told", *command]
+
+    def forget(self, pid: int) -> None:
+        """It has ended, and its number may become another's."""
+        os.write(self.ear, f"end {pid}\n".encode())
+
+    def dismiss(self) -> None:
+        """Nothing is left to be kept."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+            os.close(self.ear)
 
 
-def _dismiss(guard: "subprocess.Popen[bytes] | None") -> None:
-    """End a guard before what it guards ends, so that it never hits another's process."""
-    if guard is not None:
-        guard.kill()
-        guard.wait()
-        if guard.stdin:
-            guard.stdin.close()
+_KEEP = """
+while read -r what pid; do
+  case $what in
+    run) ours="$ours $pid" ;;
+    end) left=; for one in $ours; do [ "$one" = "$pid" ] || left="$left $one"; done; ours=$left ;;
+  esac
+done
+for one in $ours; do kill -s KILL -- "-$one"; done
+rm -rf -- "$1"
+"""
 
 
 def _free_ports(number: int) -> list[int]:
