@@ -1,7 +1,8 @@
 """The doctor at a healthy RabbitMQ: three nodes, safe settings, careful programs; it is content."""
 
 import asyncio
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -10,10 +11,16 @@ import pytest
 from aio_pika.abc import AbstractIncomingMessage
 
 from orderkeep.adapters.rabbitmq_management import RabbitManagement
-from orderkeep.doctor.examine import examine
-from orderkeep.doctor.snapshot import Snapshot
+from orderkeep.doctor.examine import Report, examine
+from orderkeep.doctor.snapshot import Sample, Snapshot
 from orderkeep.doctor.text import text
-from orderkeep.testing.doctor_cases import QUORUM, Shop, message
+from orderkeep.testing.doctor_cases import (
+    BETWEEN_QUESTIONS_S,
+    QUORUM,
+    SHOWN_WITHIN_S,
+    Shop,
+    message,
+)
 from orderkeep.testing.rabbitmq_node import RabbitNode
 
 SAFE = {
@@ -22,8 +29,6 @@ SAFE = {
     "overflow": "reject-publish",
     "delivery-limit": 10,
 }
-BETWEEN_S = 12.0
-"""More than twice the 5 s after which a node counts anew: one count may come late."""
 
 
 @pytest.fixture(scope="module")
@@ -50,72 +55,109 @@ async def build(shop: Shop) -> None:
         await queue.bind(exchange)
     body = {"pattern": "^orders$", "priority": 1, "definition": SAFE, "apply-to": "queues"}
     await shop.put(f"policies/{shop.vhost}/safe", body)
+    await shop.shown(f"queues/{shop.vhost}/orders", lambda queue: queue.get("policy") == "safe")
     await shop.put("users/shop", {"password": "shop", "tags": ""})
     rights = {"configure": "^$", "write": "^orders$", "read": "^orders$"}
     await shop.put(f"permissions/{shop.vhost}/shop", rights)
 
 
-async def work(node: RabbitNode, vhost: str, until: asyncio.Event) -> None:
+class Work:
     """A sender with confirms and returns, and a receiver that takes a few and acknowledges."""
-    connection = await aio_pika.connect(f"amqp://shop:shop@127.0.0.1:{node.port}/{vhost}")
-    async with connection:
-        sender = await connection.channel(publisher_confirms=True, on_return_raises=True)
-        receiver = await connection.channel()
-        await receiver.set_qos(prefetch_count=10)
-        queue = await receiver.get_queue("orders", ensure=False)
-        await queue.consume(_acknowledge)
-        exchange = await sender.get_exchange("orders", ensure=False)
-        while not until.is_set():
-            await exchange.publish(message(), "", mandatory=True)
-            await asyncio.sleep(0.05)
+
+    def __init__(self, node: RabbitNode, vhost: str) -> None:
+        self._address = f"amqp://shop:shop@127.0.0.1:{node.port}/{vhost}"
+        self.sent = 0
+
+    async def run(self, until: asyncio.Event) -> None:
+        """Go on until told otherwise."""
+        async with await aio_pika.connect(self._address) as connection:
+            sender = await connection.channel(publisher_confirms=True, on_return_raises=True)
+            receiver = await connection.channel()
+            await receiver.set_qos(prefetch_count=10)
+            queue = await receiver.get_queue("orders", ensure=False)
+            await queue.consume(_acknowledge)
+            exchange = await sender.get_exchange("orders", ensure=False)
+            while not until.is_set():
+                await exchange.publish(message(), "", mandatory=True)
+                self.sent += 1
+                await asyncio.sleep(0.05)
+
+    def shown(self, sample: Sample, sent: int) -> bool:
+        """Whether the broker's counts, each as old as it likes, are all past this many messages."""
+        exchange = next(one for one in sample.exchanges if one.name == "orders")
+        acknowledged = [one.message_stats.ack for one in sample.channels if one.consumer_count]
+        acknowledged += [one.message_stats.ack for one in sample.queues if one.name == "orders"]
+        counts = [exchange.message_stats.publish_out, *acknowledged]
+        return len(counts) == 3 and min(counts) > sent
 
 
 async def _acknowledge(taken: AbstractIncomingMessage) -> None:
     await taken.ack()
 
 
-async def look(node: RabbitNode, vhost: str, metrics_urls: list[str]) -> Snapshot:
-    """Two samples, as the command takes them."""
-    with RabbitManagement(node.management_url, [vhost], metrics_urls) as broker:
-        first = await asyncio.to_thread(broker.sample)
-        await asyncio.sleep(BETWEEN_S)
-        second = await asyncio.to_thread(broker.sample)
-        metrics, answered, _ = await asyncio.to_thread(broker.metrics, len(second.nodes))
-    return Snapshot(first, second, BETWEEN_S, metrics, answered)
+async def sampled(broker: RabbitManagement, enough: Callable[[Sample], bool]) -> Sample:
+    """The first sample that shows what was done.
+
+    Raises:
+        TimeoutError: none does.
+    """
+    async with asyncio.timeout(SHOWN_WITHIN_S):
+        while True:
+            sample = await asyncio.to_thread(broker.sample)
+            if enough(sample):
+                return sample
+            await asyncio.sleep(BETWEEN_QUESTIONS_S)
+
+
+async def looked(broker: RabbitManagement, first: Sample, second: Sample, seconds: float) -> Report:
+    """The report of two samples, with the counters of all nodes that answer."""
+    metrics, answered, _ = await asyncio.to_thread(broker.metrics, len(second.nodes))
+    return examine(Snapshot(first, second, seconds, metrics, answered))
 
 
 async def test_nothing_is_found_where_nothing_is_wrong(nodes: list[RabbitNode]) -> None:
     shop = Shop(nodes[0], "clean")
     await build(shop)
+    await shop.leave()
     done = asyncio.Event()
-    working = asyncio.create_task(work(nodes[1], shop.vhost, done))
-    await shop.counted()
-    await shop.close()
+    work = Work(nodes[1], shop.vhost)
+    working = asyncio.create_task(work.run(done))
 
-    snapshot = await look(nodes[0], shop.vhost, [node.metrics_url for node in nodes])
+    urls = [node.metrics_url for node in nodes]
+    with RabbitManagement(nodes[0].management_url, [shop.vhost], urls) as broker:
+        first = await sampled(broker, lambda sample: work.shown(sample, 0))
+        began, sent = time.monotonic(), work.sent
+        second = await sampled(broker, lambda sample: work.shown(sample, sent))
+        report = await looked(broker, first, second, time.monotonic() - began)
     done.set()
     await working
 
-    report = examine(snapshot)
     assert report.findings == []
     assert (report.lost.total, report.lost.exact) == (0, True)
     assert report.unseen == []
     assert "No rule is broken" in text(report)
-    assert [len(one.members) for one in snapshot.second.queues] == [3, 3]
-    assert max(one.message_stats.ack for one in snapshot.second.queues) > 0
+    assert [len(one.members) for one in second.queues] == [3, 3]
 
 
 async def test_a_lost_node_is_found_and_nothing_else(nodes: list[RabbitNode]) -> None:
     shop = Shop(nodes[0], "one-lost")
     await build(shop)
-    await shop.close()
+    await shop.leave()
+    urls = [node.metrics_url for node in nodes]
     nodes[2].kill()
     try:
-        snapshot = await look(nodes[0], shop.vhost, [node.metrics_url for node in nodes])
+        with RabbitManagement(nodes[0].management_url, [shop.vhost], urls) as broker:
+            began = time.monotonic()
+            first = await sampled(broker, _shows_the_loss)
+            second = await asyncio.to_thread(broker.sample)
+            report = await looked(broker, first, second, time.monotonic() - began)
     finally:
         nodes[2].start()
 
-    report = examine(snapshot)
     assert {one.rule for one in report.findings} == {30}
     assert not report.harmful
     assert not report.lost.exact
+
+
+def _shows_the_loss(sample: Sample) -> bool:
+    return all(len(one.online) == 2 for one in sample.queues) and len(sample.queues) == 2
