@@ -20,6 +20,7 @@ ROAD = (
     "store.before_commit",
     "store.after_commit",
     "relay.after_lease",
+    "transport.before_receive",
     "transport.after_receive",
     "relay.after_publish",
     "relay.after_mark",

@@ -310,6 +310,38 @@ async def test_while_the_store_is_away_nothing_is_consumed_and_nothing_worn_out(
         assert dead.message_count == 0
 
 
+async def test_nothing_is_acked_before_it_is_on_our_disk(
+    node: RabbitNode, url: str, tmp_path: Path
+) -> None:
+    """Acked before its commit, what the commit then does not take is nowhere any more."""
+    async with flowing(url, tmp_path) as at:
+        before = at.transport.traffic.total(Passed.DELIVERED)
+        at.shelf.hold()
+        await at.post(20)
+        meant = sum(len(ROUTES[one.kind]) for one in at.posted[-20:])
+        await at.until(lambda: at.transport.traffic.total(Passed.DELIVERED) > before)
+        await at.until(lambda: not at.unsent())
+
+        # The broker keeps each until its ack, and would have heard of any by now.
+        async with asyncio.timeout(30):
+            while await asyncio.to_thread(kept_for_us, node) != meant:
+                pass
+        tries = at.transport.state()["consume"].attempts
+        await asyncio.to_thread(node.ctl, "close_all_connections", "the commit was slow")
+        await at.until(lambda: at.transport.state()["consume"].attempts > tries)
+        assert at.missing()
+        at.shelf.let_go()
+
+        await at.until_all_is_there()
+        assert at.transport.traffic.total(Passed.REDELIVERED) >= meant
+
+
+def kept_for_us(node: RabbitNode) -> int:
+    """How many messages the broker keeps, delivered or not, until somebody acks them."""
+    rows = node.ctl("list_queues", "--no-table-headers", "name", "messages").splitlines()
+    return sum(int(row.split()[-1]) for row in rows if "orderkeep.inbox." in row)
+
+
 async def test_the_rights_that_the_guide_gives_are_enough(
     node: RabbitNode, url: str, tmp_path: Path
 ) -> None:

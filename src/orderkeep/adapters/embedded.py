@@ -16,6 +16,7 @@ NOBODY = "nobody"
 """Where envelopes are put aside that have no receiver: dead letters from the beginning."""
 UNROUTED = "nobody takes this kind"
 
+BEFORE_RECEIVE = failpoint("transport.before_receive", "handed over, in no inbox")
 AFTER_RECEIVE = failpoint("transport.after_receive", "in every inbox, the relay does not know it")
 
 log = structlog.get_logger()
@@ -56,6 +57,7 @@ class EmbeddedTransport:
                 work.wake(f"inbox:{consumer}")
             put_aside(work, unrouted, now)
 
+        reach(BEFORE_RECEIVE)
         await self._store.write(receive)
         reach(AFTER_RECEIVE)
         for envelope in unrouted:

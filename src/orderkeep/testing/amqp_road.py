@@ -63,9 +63,20 @@ class Shelf:
     def __init__(self, store: SqliteStore) -> None:
         self._store = store
         self.away = False
+        self._open = asyncio.Event()
+        self._open.set()
+
+    def hold(self) -> None:
+        """Let nothing more be written: its commit takes long."""
+        self._open.clear()
+
+    def let_go(self) -> None:
+        """Let commits end again."""
+        self._open.set()
 
     async def write(self, unit: Callable[[SqlWork], T]) -> T:
         """As the store does, unless it is away."""
+        await self._open.wait()
         if self.away:
             raise StoreBusy("The disk is full")
         return await self._store.write(unit)

@@ -325,7 +325,7 @@ class _Keeper:
     def __init__(self, folder: Path) -> None:
         reading, self.ear = os.pipe()
         self._process = subprocess.Popen(
-            ["sh", "-c", _KEEP, "keeper", str(folder)], stdin=reading, start_new_session=True
+            ["/bin/sh", "-c", _KEEP, "keeper", str(folder)], stdin=reading, start_new_session=True
         )
         os.close(reading)
 

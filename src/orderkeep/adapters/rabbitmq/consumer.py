@@ -15,7 +15,7 @@ import structlog
 from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import AMQPError
 
-from orderkeep.adapters.embedded import AFTER_RECEIVE, NOBODY, UNROUTED, put_aside
+from orderkeep.adapters.embedded import AFTER_RECEIVE, BEFORE_RECEIVE, NOBODY, UNROUTED, put_aside
 from orderkeep.adapters.rabbitmq.declare import prepare
 from orderkeep.adapters.rabbitmq.link import Link, Timing, said, was_cancelled
 from orderkeep.adapters.rabbitmq.message import NotAnEnvelope, envelope, foreign_id
@@ -193,6 +193,7 @@ class _Consumer:
         again = sum(one.redelivered for one in read)
         self._all.traffic.count(Passed.REDELIVERED, self._name, again)
         now = self._all.clock.now()
+        reach(BEFORE_RECEIVE)
         new = await self._all.store.write(lambda work: self._put_down(work, read, now))
         reach(AFTER_RECEIVE)
         self._count(read, new)
