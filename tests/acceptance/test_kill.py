@@ -43,7 +43,11 @@ ROAD = (
     "floor.before_step",
     "floor.after_step",
     "watch.after_tick",
+    "balance.before_keep",
+    "balance.after_keep",
 )
+ELSEWHERE = ("floor.", "claim.", "balance.")
+"""Killed at in tests of their own, here and in ``test_kill_ledger``."""
 PASSAGE = {"store.before_commit": 12, "store.after_commit": 15, "order.after_append": 4}
 """Which passage kills, where the first is too early to be interesting."""
 
@@ -56,9 +60,7 @@ def nobody_acts() -> None:
     """Nothing but orders coming in."""
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in ROAD if not name.startswith(("floor.", "claim."))]
-)
+@pytest.mark.parametrize("name", [name for name in ROAD if not name.startswith(ELSEWHERE)])
 def test_kill_at_a_failpoint_with_a_foreign_mes(
     name: str, template: tuple[Path, Keys], tmp_path: Path
 ) -> None:

@@ -51,6 +51,7 @@ _SELLER = frozenset(
         "close",
         "note.add",
         "contact.view",
+        "lost.settle",
     }
 )
 _HEAD = (_OPERATOR - {"order.lift_own"}) | {
@@ -62,8 +63,20 @@ _HEAD = (_OPERATOR - {"order.lift_own"}) | {
     "order.cancel",
     "promise.set",
     "close",
+    "ledger.view",
 }
-_SUPPORT = frozenset({"note.add", "return.open", "contact.view", "delivery.settle"})
+_SUPPORT = frozenset(
+    {
+        "note.add",
+        "return.open",
+        "contact.view",
+        "delivery.settle",
+        "ledger.view",
+        "ledger.settle",
+        "lost.import",
+        "lost.settle",
+    }
+)
 _ADMIN = _OPERATOR | _SELLER | _HEAD | _SUPPORT | {"people.manage", "partners.manage"}
 
 RIGHTS: Mapping[Role, frozenset[str]] = MappingProxyType(

@@ -1,6 +1,6 @@
 """The balance: every accepted order is in exactly one class, and the classes add up."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -100,18 +100,63 @@ def stranded(order: Standing, movers: Movers) -> str | None:
     return None if fine else "it waits for a price that nobody is asked for"
 
 
-class Difference(msgspec.Struct, frozen=True):
-    """Something that does not add up; ``order_no`` is None when no single order can be named."""
+class Proof(msgspec.Struct, frozen=True):
+    """The last hop that is proven of an order: what was seen, where, and when."""
+
+    at: datetime
+    hop: str
+    """``accepted kept sent received handled priced intent confirmed said``; see ``explain``."""
+    detail: str = ""
+
+
+class Difference(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Something that does not add up; ``order_no`` is None when no single order can be named.
+
+    ``system`` is whose word differs from ours: ``own`` tables, ``mes``, ``crm`` or ``broker``.
+    ``since`` and ``proof`` are known once a run has been kept.
+    """
 
     order_no: str | None
     what: str
+    system: str = "own"
+    kind: str = "missing"
+    reference: str | None = None
+    """What stands for it where there is no order of ours."""
+    since: datetime | None = None
+    proof: Proof | None = None
+
+    @property
+    def subject(self) -> str:
+        """What the difference is about: the same from run to run."""
+        return self.order_no or self.reference or ""
+
+
+class Sums(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How many orders are in each class."""
+
+    accepted: int = 0
+    cancelled: int = 0
+    at_mes: int = 0
+    uncertain: int = 0
+    quarantined: int = 0
+    waiting: int = 0
+    in_flight: int = 0
+
+
+class Carried(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Envelopes over the whole road; published = consumed + parked + on the way."""
+
+    published: int
+    consumed: int
+    parked: int
 
 
 class Balance(msgspec.Struct, frozen=True):
     """Where all accepted orders are at an instant; the classes are disjoint and add up.
 
     ``received_not_yet`` counts what lies in quarantine before it ever became an order;
-    ``drafts`` are orders in the making, which nobody has a receipt for.
+    ``drafts`` are orders in the making, which nobody has a receipt for. ``partners`` are the same
+    sums by partner; None stands for those without one.
     """
 
     at: datetime
@@ -125,8 +170,14 @@ class Balance(msgspec.Struct, frozen=True):
     received_not_yet: int
     drafts: int
     differences: Sequence[Difference] = ()
+    partners: Mapping[str, Sums] = {}
 
     @property
     def sum_of_classes(self) -> int:
         """What ``accepted`` has to be."""
         return sum(getattr(self, name) for name in Class)
+
+    @property
+    def unaccounted(self) -> int:
+        """Accepted orders that are in no class; 0 while nothing is lost."""
+        return self.accepted - self.sum_of_classes

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from orderkeep.access.keys import KeyHolder
-from orderkeep.adapters.embedded import EmbeddedTransport
 from orderkeep.adapters.passwords import Argon2Passwords
-from orderkeep.adapters.sql.ledger import ledger_of
+from orderkeep.adapters.sql.explain import facts_of
 from orderkeep.http.door.app import build_door
 from orderkeep.http.office.app import OfficeApp, build_office
-from orderkeep.http.office.parts import Catalogue, OfficeSettings
+from orderkeep.http.office.parts import Catalogue, LedgerDesk, OfficeSettings
 from orderkeep.intake.drafts import Drafts
 from orderkeep.quoting.price_book import PriceBook
 from orderkeep.roles.parts import Parts, catalogue, promise
@@ -72,9 +71,10 @@ def office_app(parts: Parts) -> OfficeApp:
         ),
         files=parts.files,
         catalogue=lambda: shown(parts.book),
-        carried=None if isinstance(parts.transport, EmbeddedTransport) else parts.transport,
-        balance=lambda: parts.store.read_long(
-            lambda work: ledger_of(work).balance(parts.clock.now())
+        carried=parts.transport,
+        ledger=LedgerDesk(
+            balances=parts.balances,
+            facts=lambda work, no: facts_of(work, no, parts.policy),
         ),
     )
 

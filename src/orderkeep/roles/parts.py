@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from random import Random
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from orderkeep.adapters.embedded import EmbeddedTransport
 from orderkeep.adapters.files import LocalFiles
 from orderkeep.adapters.mes_floor import FloorMes
 from orderkeep.adapters.mes_http import MesHttp, MesHttpSettings
+from orderkeep.adapters.sql.explain import facts_of
+from orderkeep.adapters.sql.ledger import ledger_of
 from orderkeep.adapters.sql.migrate import migrate
 from orderkeep.adapters.sql.store import SqliteStore, open_store
 from orderkeep.adapters.sql.work import SqlWork
@@ -34,6 +37,7 @@ from orderkeep.kernel.bells import Bells
 from orderkeep.kernel.clock import Clock, SystemClock
 from orderkeep.kernel.errors import Fault, Invalid
 from orderkeep.kernel.ids import Ids, PartnerId
+from orderkeep.ledger.keeping import Keeper, Tables
 from orderkeep.orders.announce import routes
 from orderkeep.orders.master import OrderMaster
 from orderkeep.orders.order import Order, PriceState, Stage
@@ -73,6 +77,7 @@ class Parts:
     desk: PriceDesk
     watch: Watch
     leftovers: Leftovers
+    balances: Keeper
 
 
 async def build(settings: Settings, stack: AsyncExitStack, clock: Clock | None = None) -> Parts:
@@ -99,6 +104,10 @@ async def build(settings: Settings, stack: AsyncExitStack, clock: Clock | None =
     desk = PriceDesk(store.behind, master, workers, keeper, book, auto_approval, clock)
     max_bytes = settings.largest_file_mib * 1024 * 1024
     lookup = FileLookup(store)
+    tables = Tables(
+        lambda work, now: ledger_of(work).balance(now),
+        lambda work, no: facts_of(work, no, policy),
+    )
     return Parts(
         settings=settings,
         store=store,
@@ -126,13 +135,14 @@ async def build(settings: Settings, stack: AsyncExitStack, clock: Clock | None =
         relay=Relay(store.behind, transport, clock),
         search=search,
         inboxes=(
-            InboxWorker(store.behind, "quoting", desk.handle, clock),
-            InboxWorker(store.behind, "bridge", bridge.handle, clock),
-            InboxWorker(store.behind, "floor", workshop.order_cancelled, clock),
+            InboxWorker(store.behind, "quoting", desk.handle, clock, transport.traffic),
+            InboxWorker(store.behind, "bridge", bridge.handle, clock, transport.traffic),
+            InboxWorker(store.behind, "floor", workshop.order_cancelled, clock, transport.traffic),
         ),
         desk=desk,
         watch=Watch(store.behind, master, clock),
         leftovers=Leftovers(store.behind, keeper, clock),
+        balances=Keeper(store, tables, clock, lambda: monotonic() * 1000),
     )
 
 

@@ -16,6 +16,7 @@ from orderkeep.roles.parts import Parts
 log = structlog.get_logger()
 
 HOUR_S = 3600.0
+MINUTE_S = 60.0
 
 WORKER_ROLES = ("relay", "bridge", "quoter", "watch")
 
@@ -58,6 +59,7 @@ def workers(parts: Parts) -> Iterator[Worker]:
         yield Worker("quoter", f"quoting.{place}", parts.desk.step, "quoting")
     yield Worker("bridge", "bridge", parts.bridge.step, "bridge", poll_s=0.5)
     yield Worker("watch", "watch", parts.watch.step, "watch", poll_s=5.0)
+    yield Worker("watch", "balance", parts.balances.step, "balance", poll_s=MINUTE_S)
     yield Worker("watch", "files", parts.leftovers.step, "files", poll_s=HOUR_S)
 
 

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from orderkeep.adapters.embedded import EmbeddedTransport
 from orderkeep.adapters.files import LocalFiles
 from orderkeep.adapters.mes_floor import FloorMes
 from orderkeep.adapters.passwords import Argon2Passwords
+from orderkeep.adapters.sql.explain import facts_of
+from orderkeep.adapters.sql.ledger import ledger_of
 from orderkeep.adapters.sql.migrate import migrate
 from orderkeep.adapters.sql.store import SqliteStore, open_store
 from orderkeep.adapters.sql.work import SqlWork
@@ -25,7 +28,7 @@ from orderkeep.delivery.relay import Relay
 from orderkeep.files.upload import Files
 from orderkeep.floor.workshop import Workshop
 from orderkeep.http.office.app import OfficeApp, build_office
-from orderkeep.http.office.parts import Catalogue, OfficeSettings
+from orderkeep.http.office.parts import Catalogue, LedgerDesk, OfficeSettings
 from orderkeep.http.serve import Served, listen, serve
 from orderkeep.intake.accept import Intake
 from orderkeep.intake.checks import Catalogue as Checked
@@ -33,6 +36,7 @@ from orderkeep.intake.drafts import Drafts
 from orderkeep.kernel.bells import Bells
 from orderkeep.kernel.ids import Ids, OrderNo
 from orderkeep.kernel.money import Money
+from orderkeep.ledger.keeping import Keeper, Tables
 from orderkeep.orders import commands as c
 from orderkeep.orders.announce import routes
 from orderkeep.orders.events import Actor, ActorKind, Cause
@@ -248,6 +252,7 @@ async def _build(folder: Path, stack: AsyncExitStack, settings: OfficeSettings) 
         InboxWorker(store, "floor", workshop.order_cancelled, clock),
     ]
     checked = Checked({"ag925", "brass"}, {"BAND-1"})
+    facts = partial(facts_of, policy=policy)
     intake = Intake(
         store,
         store.accepting(policy),
@@ -271,6 +276,15 @@ async def _build(folder: Path, stack: AsyncExitStack, settings: OfficeSettings) 
         drafts=Drafts(store, master, lambda: checked, lambda _, now: now + policy.lead_time, clock),
         files=Files(store, LocalFiles(folder / "files"), clock, ids),
         catalogue=lambda: Catalogue("example-1", "example"),
+        ledger=LedgerDesk(
+            balances=Keeper(
+                store,
+                Tables(lambda work, now: ledger_of(work).balance(now), facts),
+                clock,
+                lambda: 0.0,
+            ),
+            facts=facts,
+        ),
     )
     return TestOffice(
         store=store,

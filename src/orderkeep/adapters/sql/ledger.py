@@ -16,20 +16,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from orderkeep.adapters.sql.balance import Count
 from orderkeep.kernel.errors import Refused
 from orderkeep.kernel.ids import OrderNo, order_no
-from orderkeep.ledger.balance import (
-    ON_THE_WAY,
-    Balance,
-    Class,
-    Difference,
-    Movers,
-    Standing,
-    classify,
-    stranded,
-)
+from orderkeep.ledger.balance import Balance
 from orderkeep.ledger.evidence import Case, Filed, FloorJob, Stored, Violation, Way
-from orderkeep.orders.announce import PRICE_WANTED, WORK_ORDER_WANTED
 from orderkeep.orders.events import Actor, ActorKind, Cause, Recorded, decode
 from orderkeep.orders.order import Stage
 from orderkeep.orders.view import BoardRow
@@ -84,37 +75,6 @@ _KEYS_OF_OTHERS = (
     " ON o.n = k.order_n WHERE k.partner_id IS NOT o.partner_id"
     " OR k.body_sha256 IS NOT o.body_sha256"
 )
-
-_MADE = (
-    "EXISTS (SELECT 1 FROM events e WHERE e.order_n = o.n AND e.kind = 'order.cancelled'"
-    " AND json_extract(e.data, '$.made'))"
-)
-_OPEN = (
-    "SELECT stage, price_state, mes_state, hold_until IS NOT NULL, needs_person IS NOT NULL,"
-    " count(*) FROM orders WHERE is_open AND stage NOT IN ('CLOSED', 'CANCELLED')"
-    " GROUP BY 1, 2, 3, 4, 5"
-)
-# Only an order that had a work order can have been made: the others are not looked up.
-_CANCELLED = (
-    f"SELECT body_sha256 IS NOT NULL, work_order_ref IS NOT NULL AND {_MADE}, count(*)"
-    " FROM orders o WHERE NOT is_open AND stage = 'CANCELLED' GROUP BY 1, 2"
-)
-_UNMOVED = (
-    "SELECT n, stage, price_state, mes_state, hold_until IS NOT NULL, needs_person IS NOT NULL"
-    " FROM orders o WHERE is_open AND CASE WHEN mes_state IN ('pending', 'sending')"
-    " THEN NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.order_n = o.n"
-    " AND d.reference = o.work_order_ref AND (d.next_at IS NOT NULL OR d.state = 'sending'))"
-    " ELSE stage IN ('SUBMITTED', 'PRICE_CALCULATED') AND price_state IN ('queued', 'running')"
-    " AND NOT EXISTS (SELECT 1 FROM price_jobs j WHERE j.order_n = o.n"
-    " AND j.state IN ('queued', 'running')) END"
-)
-_GAPS = (
-    "SELECT p.n + 1, coalesce((SELECT min(o.n) FROM orders o WHERE o.n > p.n), ?1 + 1)"
-    " FROM (SELECT 0 AS n UNION ALL SELECT n FROM orders) p"
-    " WHERE p.n < ?1 AND NOT EXISTS (SELECT 1 FROM orders o WHERE o.n = p.n + 1)"
-)
-_NAMED_GAPS = 1000
-"""Missing numbers that the balance names; more than that is another kind of trouble."""
 
 _EXPORT = "SELECT n, client_ref, channel, stage, mes_state FROM orders ORDER BY n"
 _EXPORTED = (
@@ -226,72 +186,7 @@ class SqlSnapshot:
     # --- the balance ------------------------------------------------------------------------------
 
     def balance(self, now: datetime) -> Balance:
-        sums = dict.fromkeys(Class, 0)
-        drafts, differences = 0, []
-        for stage, price, mes, held, person, count in self._raw.execute(_OPEN):
-            class_ = classify(Standing(stage, price, mes, bool(held), bool(person)))
-            if class_ is not None:
-                sums[class_] += count
-            elif stage in {Stage.INITIATED, Stage.FILE_UPLOADED}:
-                drafts += count
-        for submitted, made, count in self._raw.execute(_CANCELLED):
-            if submitted:
-                sums[Class.AT_MES if made else Class.CANCELLED] += count
-            else:
-                drafts += count
-        sums[Class.AT_MES] += self._closed()
-        for class_, difference in self._unmoved():
-            differences += [difference] if difference else []
-            if class_ is not None:
-                sums[Class.IN_FLIGHT] -= 1
-                sums[class_] += 1
-        differences += self._gaps()
-        return Balance(
-            at=now,
-            accepted=self.given_out() - drafts,
-            received_not_yet=self._quarantined(),
-            drafts=drafts,
-            differences=differences,
-            **{str(name): count for name, count in sums.items()},
-        )
-
-    def _closed(self) -> int:
-        """Counted by the counter: closed orders pile up for years."""
-        return self.stage_counts().get("CLOSED", 0)
-
-    def _quarantined(self) -> int:
-        sql = "SELECT count(*) FROM quarantine WHERE settled_at IS NULL"
-        return int(self._raw.execute(sql).fetchone()[0])
-
-    def _unmoved(self) -> Iterator[tuple[Class | None, Difference | None]]:
-        """Orders in flight with neither a question nor a sender: an envelope moves them, or none.
-
-        One whose envelope is a dead letter is quarantined, and only visited here for its class.
-        """
-        asides = None
-        for n, stage, price, mes, held, person in self._raw.execute(_UNMOVED):
-            order = Standing(stage, price, mes, bool(held), bool(person))
-            if classify(order) is not Class.IN_FLIGHT:
-                continue
-            asides = asides or _Asides(self._raw)
-            known = asides.of(n)
-            why = stranded(order, Movers(False, False, known["travelling"]))
-            if why is None:
-                continue
-            wanted = WORK_ORDER_WANTED if mes in ON_THE_WAY else PRICE_WANTED
-            if wanted in known["parked"]:
-                yield Class.QUARANTINED, None
-            else:
-                yield None, Difference(order_no(n), f"rests nowhere: {why}")
-
-    def _gaps(self) -> Iterator[Difference]:
-        last = self.given_out()
-        (count,) = self._raw.execute("SELECT count(*) FROM orders").fetchone()
-        if count == last:
-            return
-        for first, following in self._raw.execute(f"{_GAPS} LIMIT {_NAMED_GAPS}", (last,)):
-            for n in range(first, min(following, first + _NAMED_GAPS)):
-                yield Difference(order_no(n), "is not there")
+        return Count(self._raw, lambda: _Asides(self._raw).of).balance(now)
 
     # --- export -----------------------------------------------------------------------------------
 

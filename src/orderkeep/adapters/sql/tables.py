@@ -209,6 +209,11 @@ outbox = Table(
     Column("lease_token", Integer, nullable=False, server_default="0"),
     Column("leased_until", UtcDateTime),
     Column("sent_at", UtcDateTime),
+    # The last try at a broker: when it left, when its answer came, which, and how many there were.
+    Column("published_at", UtcDateTime),
+    Column("answered_at", UtcDateTime),
+    Column("answer", String(16)),
+    Column("tries", Integer, nullable=False, server_default="0"),
 )
 Index(
     "ix_outbox_unsent",  # a sent row costs no more reading, however many there are
@@ -426,7 +431,7 @@ audit = Table(
     Column("detail", Text),
 )
 
-# --- the ledger: balance, reconciliation, orders held elsewhere -------------------------------------
+# --- the ledger: balance, reconciliation, orders held elsewhere ---------------------------------
 
 # What rests is counted from these alone: they are written once in an order's life, at its end.
 Index(

@@ -9,6 +9,7 @@ from functools import cached_property
 from sqlalchemy import Connection
 
 from orderkeep.adapters.sql.access import SqlAccess
+from orderkeep.adapters.sql.balances import SqlBalances
 from orderkeep.adapters.sql.board import SqlBoard
 from orderkeep.adapters.sql.connections import Link
 from orderkeep.adapters.sql.deliveries import SqlDeliveries
@@ -119,6 +120,10 @@ class SqlWork:
     @cached_property
     def tracking(self) -> SqlTracking:
         return SqlTracking(self)
+
+    @cached_property
+    def balances(self) -> SqlBalances:
+        return SqlBalances(self)
 
     # --- after the commit -------------------------------------------------------------------
 

@@ -17,7 +17,6 @@ from orderkeep.http.office.acts import amount
 from orderkeep.http.office.bodies import body_of
 from orderkeep.http.office.gate import AnyRequest
 from orderkeep.http.office.parts import OfficeDep, SessionDep
-from orderkeep.kernel.errors import Unavailable
 from orderkeep.kernel.ids import PartnerId, PersonId
 
 _Role = Annotated[str, Meta(pattern="^(seller|operator|head|support|admin)$")]
@@ -161,13 +160,6 @@ async def revoke_key(office: OfficeDep, session: SessionDep, key_id: FromPath[st
     await office.registry.revoke_key(_actor(session), key_id)
 
 
-@get("/balance")
-async def balance(office: OfficeDep) -> Any:
-    if office.balance is None:
-        raise Unavailable("The balance is not kept in this process.")
-    return await office.balance()
-
-
 def _actor(session: Session) -> str:
     return f"person:{session.person.login}"
 
@@ -208,5 +200,4 @@ HANDLERS = (
     add_partner,
     add_key,
     revoke_key,
-    balance,
 )

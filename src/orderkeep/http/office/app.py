@@ -16,7 +16,16 @@ from orderkeep.access.ports import Passwords, Session
 from orderkeep.access.registry import Registry
 from orderkeep.access.sessions import Sessions
 from orderkeep.files.upload import Files
-from orderkeep.http.office import admin, by_hand, description, health, lists, orders, session
+from orderkeep.http.office import (
+    admin,
+    by_hand,
+    description,
+    health,
+    ledger_pages,
+    lists,
+    orders,
+    session,
+)
 from orderkeep.http.office.counted import Metrics
 from orderkeep.http.office.gate import (
     PUBLIC,
@@ -32,6 +41,7 @@ from orderkeep.http.office.parts import (
     ClaimLane,
     Decisions,
     Floor,
+    LedgerDesk,
     Office,
     OfficeDep,
     OfficeSettings,
@@ -87,7 +97,7 @@ def build_office(  # noqa: PLR0913  # Everything passed in, by name.
     drafts: Drafts | None = None,
     files: Files | None = None,
     catalogue: Callable[[], Catalogue] | None = None,
-    balance: Callable[[], Any] | None = None,
+    ledger: LedgerDesk | None = None,
     carried: Carried | None = None,
 ) -> OfficeApp:
     """The office's application from its parts; see ``parts`` for what each has to do."""
@@ -110,7 +120,7 @@ def build_office(  # noqa: PLR0913  # Everything passed in, by name.
         drafts=drafts,
         files=files,
         catalogue=catalogue,
-        balance=balance,
+        ledger=ledger,
         carried=carried,
     )
     shared = SharedReads(office)
@@ -133,6 +143,7 @@ def _litestar(office: Office, shared: SharedReads) -> Litestar:
         *orders.HANDLERS,
         *by_hand.HANDLERS,
         *admin.HANDLERS,
+        *ledger_pages.HANDLERS,
         _stream_handler(office, shared),
     )
     staff = Router(PREFIX, route_handlers=handlers, before_request=from_our_pages)

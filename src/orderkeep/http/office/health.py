@@ -1,15 +1,26 @@
 """How we are: for machines that watch us."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from litestar import Response, get
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 
 from orderkeep.http.office.gate import PUBLIC
 from orderkeep.http.office.parts import Office, OfficeDep
+from orderkeep.ledger.balance import Class
+
+NAMED = 1000
+"""Open differences that are counted for the metrics."""
 
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -46,7 +57,7 @@ async def readyz(office: OfficeDep) -> Response[dict[str, Any]]:
         "mes": office.settings.mes,
         "streams": office.stream.clients,
     }
-    if office.carried is not None:
+    if office.carried is not None and office.carried.state():
         # A broker that is away delays orders; nobody need be sent elsewhere because of it.
         facts["broker"] = office.carried.state()
     return Response(facts, headers={"cache-control": "no-store"})
@@ -81,6 +92,7 @@ async def metrics(office: OfficeDep) -> Response[bytes]:
         _gauge("orderkeep_streams", "Open board streams", office.stream.clients),
         *_store(office),
         *_carried(office),
+        *await _balance(office, now),
     ]
     fresh = CollectorRegistry()
     fresh.register(_Now(families))
@@ -104,24 +116,74 @@ def _gauge(name: str, help_: str, value: float) -> Metric:
 
 
 def _carried(office: Office) -> list[Metric]:
-    """What went through the broker since the start, and whether it can be reached."""
+    """What was carried since the start and how long it took; whether the broker can be reached."""
     if office.carried is None:
         return []
     envelopes = CounterMetricFamily(
-        "orderkeep_envelopes", "Envelopes at the broker, by what happened", labels=["what", "place"]
+        "orderkeep_envelopes", "Envelopes by what happened to them", labels=["what", "place"]
     )
     for what, place, number in office.carried.traffic.rows():
         envelopes.add_metric([what, place], number)
+    hops = HistogramMetricFamily(
+        "orderkeep_hop_seconds", "How long envelopes took, hop by hop", labels=["hop", "kind"]
+    )
+    for hop, kind, times in office.carried.traffic.times():
+        hops.add_metric([hop, kind], list(times.up_to()), times.sum_s)
+    return [envelopes, hops, *_connections(office.carried.state())]
+
+
+def _connections(links: Mapping[str, Any]) -> Iterator[Metric]:
+    if not links:
+        return  # Without a broker there is none.
     up = GaugeMetricFamily(
         "orderkeep_broker_connected", "Whether a connection is there", labels=["link"]
     )
     blocked = GaugeMetricFamily(
         "orderkeep_broker_blocked", "Whether the broker takes nothing", labels=["link"]
     )
-    for name, state in office.carried.state().items():
+    for name, state in links.items():
         up.add_metric([name], float(state.connected_since is not None))
         blocked.add_metric([name], float(state.blocked))
-    return [envelopes, up, blocked]
+    yield from (up, blocked)
+
+
+async def _balance(office: Office, now: datetime) -> list[Metric]:
+    """The newest balance and how old it is: a balance that is not kept any more has to alert."""
+    if office.ledger is None:
+        return []
+    run, open_ = await office.store.read(
+        lambda work: (work.balances.last(), work.balances.open(NAMED))
+    )
+    if run is None:
+        return []
+    classes = GaugeMetricFamily(
+        "orderkeep_balance_orders", "Accepted orders by class of the balance", labels=["class"]
+    )
+    for name in Class:
+        classes.add_metric([name], getattr(run.sums, name))
+    differing = GaugeMetricFamily(
+        "orderkeep_balance_differences", "Open differences", labels=["system", "kind"]
+    )
+    for (system, kind), count in Counter((one.system, one.kind) for one in open_).items():
+        differing.add_metric([system, kind], count)
+    oldest = max((now - one.since for one in open_ if one.since), default=timedelta(0))
+    return [
+        classes,
+        differing,
+        _gauge("orderkeep_balance_accepted", "Accepted orders", run.sums.accepted),
+        _gauge("orderkeep_balance_unaccounted", "Accepted orders in no class", run.unaccounted),
+        _gauge(
+            "orderkeep_balance_oldest_difference_seconds",
+            "Age of the oldest open difference",
+            oldest.total_seconds(),
+        ),
+        _gauge(
+            "orderkeep_balance_age_seconds",
+            "Age of the newest balance",
+            (now - run.at).total_seconds(),
+        ),
+        _gauge("orderkeep_balance_took_seconds", "How long it took", run.took_ms / 1000),
+    ]
 
 
 def _store(office: Office) -> list[Metric]:

@@ -22,6 +22,8 @@ from orderkeep.intake.accept import Intake
 from orderkeep.intake.drafts import Drafts
 from orderkeep.kernel.clock import Clock
 from orderkeep.kernel.ids import Ids, OrderNo
+from orderkeep.ledger.explain import Facts
+from orderkeep.ledger.keeping import Keeper
 from orderkeep.observe.traffic import Traffic
 from orderkeep.orders.events import Cause, Recorded
 from orderkeep.orders.master import OrderMaster
@@ -144,6 +146,14 @@ class Catalogue:
 
 
 @dataclass(frozen=True, slots=True)
+class LedgerDesk:
+    """What we hold against what others hold; see ``ledger``."""
+
+    balances: Keeper
+    facts: Callable[[Any, OrderNo], Facts]
+
+
+@dataclass(frozen=True, slots=True)
 class Office:
     """All parts, as handlers see them."""
 
@@ -161,7 +171,7 @@ class Office:
     floor: Floor | None = None
     decisions: Decisions | None = None
     catalogue: Callable[[], Catalogue] | None = None
-    balance: Callable[[], Any] | None = None
+    ledger: LedgerDesk | None = None
     intake: Intake | None = None
     drafts: Drafts | None = None
     files: Files | None = None

@@ -1,0 +1,209 @@
+"""Where all orders are, counted from indexes: what rests costs an index, what moves is looked at.
+
+Closed and cancelled orders pile up for years, so they are never read, only counted in an index
+that is written once in an order's life. Orders that move are few, and each is looked at.
+"""
+
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any
+
+from orderkeep.adapters.sql.types import from_micros, to_micros
+from orderkeep.kernel.ids import order_no
+from orderkeep.ledger.balance import (
+    ON_THE_WAY,
+    Balance,
+    Class,
+    Difference,
+    Movers,
+    Standing,
+    Sums,
+    classify,
+    stranded,
+)
+from orderkeep.orders.announce import PRICE_WANTED, WORK_ORDER_WANTED
+from orderkeep.orders.order import DRAFT, Stage
+
+NAMED = 1000
+"""Differences of one kind that are named; more than that is another kind of trouble."""
+CARRIED_WITHIN = timedelta(minutes=5)
+"""How long an envelope may wait to be carried before the broker is said to differ."""
+
+_STANDING = "stage, price_state, mes_state, hold_until IS NOT NULL, needs_person IS NOT NULL"
+_OPEN = (
+    f"SELECT partner_id, {_STANDING}, count(*) FROM orders WHERE is_open GROUP BY 1, 2, 3, 4, 5, 6"
+)
+_EACH_OPEN = f"SELECT n, {_STANDING} FROM orders WHERE is_open ORDER BY n"
+_AT_REST = (
+    "SELECT partner_id, stage, count(*) FROM orders INDEXED BY ix_orders_rest"
+    " WHERE NOT is_open GROUP BY stage, partner_id"
+)
+_UNBORN = (
+    "SELECT partner_id, count(*) FROM orders WHERE NOT is_open AND body_sha256 IS NULL"
+    " GROUP BY partner_id"
+)
+_SCRAPPED = (
+    "SELECT o.partner_id, count(*) FROM events e JOIN orders o ON o.n = e.order_n"
+    " WHERE e.kind = 'order.cancelled' AND instr(e.data, '\"made\":true') > 0 GROUP BY o.partner_id"
+)
+_UNMOVED = (
+    f"SELECT n, partner_id, {_STANDING}"
+    " FROM orders o WHERE is_open AND CASE WHEN mes_state IN ('pending', 'sending')"
+    " THEN NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.order_n = o.n"
+    " AND d.reference = o.work_order_ref AND (d.next_at IS NOT NULL OR d.state = 'sending'))"
+    " ELSE stage IN ('SUBMITTED', 'PRICE_CALCULATED') AND price_state IN ('queued', 'running')"
+    " AND NOT EXISTS (SELECT 1 FROM price_jobs j WHERE j.order_n = o.n"
+    " AND j.state IN ('queued', 'running')) END"
+)
+_GAPS = (
+    "SELECT p.n + 1, coalesce((SELECT min(o.n) FROM orders o WHERE o.n > p.n), ?1 + 1)"
+    " FROM (SELECT 0 AS n UNION ALL SELECT n FROM orders) p"
+    " WHERE p.n < ?1 AND NOT EXISTS (SELECT 1 FROM orders o WHERE o.n = p.n + 1) LIMIT ?2"
+)
+_COUNTERS = "SELECT name, value FROM counters WHERE name = 'orders' OR name LIKE 'stage:%'"
+_QUARANTINED = "SELECT count(*) FROM quarantine WHERE settled_at IS NULL"
+_NOT_CARRIED = (
+    "SELECT order_key, kind, at FROM outbox WHERE sent_at IS NULL AND at < ?1 ORDER BY row LIMIT ?2"
+)
+
+Asides = Callable[[int], Mapping[str, Any]]
+"""What waits or was put aside for the n-th order: ``travelling`` and ``parked`` kinds."""
+
+
+class Count:
+    """One count of everything, on one snapshot."""
+
+    def __init__(self, raw: sqlite3.Connection, asides: Callable[[], Asides]) -> None:
+        self._raw = raw
+        self._asides = asides
+        self._sums: defaultdict[str, Counter[Class]] = defaultdict(Counter)
+        self._rows: Counter[str] = Counter()
+        self._stages: Counter[str] = Counter()
+        self._drafts = 0
+        self._classless = 0
+
+    def balance(self, now: datetime) -> Balance:
+        """Where all accepted orders are."""
+        counters = dict(self._raw.execute(_COUNTERS).fetchall())
+        given_out = counters.pop("orders", 0)
+        self._count_open()
+        self._count_at_rest()
+        differences = [
+            *self._stranded(),
+            *self._gaps(given_out),
+            *self._miscounted(counters),
+            *self._nowhere(),
+            *self._not_carried(now),
+        ]
+        total = sum(self._sums.values(), Counter[Class]())
+        (received,) = self._raw.execute(_QUARANTINED).fetchone()
+        return Balance(
+            at=now,
+            accepted=given_out - self._drafts,
+            received_not_yet=int(received),
+            drafts=self._drafts,
+            differences=differences,
+            partners={
+                partner: Sums(self._rows[partner], **_named(sums))
+                for partner, sums in sorted(self._sums.items())
+            },
+            **_named(total),
+        )
+
+    def _count_open(self) -> None:
+        for partner, *standing, count in self._raw.execute(_OPEN):
+            order = _standing(*standing)
+            self._stages[order.stage] += count
+            if order.stage in DRAFT:
+                self._drafts += count
+                continue
+            self._rows[partner or ""] += count
+            class_ = classify(order)
+            if class_ is None:
+                self._classless += count
+            else:
+                self._sums[partner or ""][class_] += count
+
+    def _count_at_rest(self) -> None:
+        for partner, stage, count in self._raw.execute(_AT_REST):
+            class_ = Class.AT_MES if stage == Stage.CLOSED else Class.CANCELLED
+            self._stages[stage] += count
+            self._rows[partner or ""] += count
+            self._sums[partner or ""][class_] += count
+        for partner, count in self._raw.execute(_UNBORN):
+            self._drafts += count
+            self._rows[partner or ""] -= count
+            self._sums[partner or ""][Class.CANCELLED] -= count
+        for partner, count in self._raw.execute(_SCRAPPED):
+            self._sums[partner or ""][Class.CANCELLED] -= count
+            self._sums[partner or ""][Class.AT_MES] += count
+
+    def _stranded(self) -> Iterator[Difference]:
+        """Orders in flight with neither a question nor a sender: an envelope moves them, or none.
+
+        One whose envelope is a dead letter is quarantined, and only visited here for its class.
+        """
+        asides: Asides | None = None
+        for n, partner, *standing in self._raw.execute(_UNMOVED):
+            order = _standing(*standing)
+            if classify(order) is not Class.IN_FLIGHT:
+                continue
+            asides = asides or self._asides()
+            known = asides(n)
+            why = stranded(order, Movers(False, False, known["travelling"]))
+            if why is None:
+                continue
+            wanted = WORK_ORDER_WANTED if order.mes_state in ON_THE_WAY else PRICE_WANTED
+            if wanted in known["parked"]:
+                self._sums[partner or ""][Class.IN_FLIGHT] -= 1
+                self._sums[partner or ""][Class.QUARANTINED] += 1
+            else:
+                yield Difference(order_no(n), f"rests nowhere: {why}", kind="stranded")
+
+    def _gaps(self, given_out: int) -> Iterator[Difference]:
+        there = sum(self._stages.values())
+        if there == given_out:
+            return
+        named = 0
+        for first, following in self._raw.execute(_GAPS, (given_out, NAMED)):
+            for n in range(first, min(following, first + NAMED - named)):
+                named += 1
+                yield Difference(order_no(n), "is not there", kind="missing")
+        if not named:
+            what = f"{there} orders are there, {given_out} numbers were given out"
+            yield Difference(None, what, kind="missing")
+
+    def _miscounted(self, counters: Mapping[str, int]) -> Iterator[Difference]:
+        """The counters that lists show are another count of the same: both have to agree."""
+        for stage in sorted({*self._stages, *(name.removeprefix("stage:") for name in counters)}):
+            counted, there = counters.get(f"stage:{stage}", 0), self._stages[stage]
+            if counted != there:
+                what = f"the counter of {stage} says {counted}, there are {there}"
+                yield Difference(None, what, kind="miscounted", reference=stage)
+
+    def _nowhere(self) -> Iterator[Difference]:
+        if not self._classless:
+            return
+        rows = ((n, _standing(*standing)) for n, *standing in self._raw.execute(_EACH_OPEN))
+        lost = ((n, order) for n, order in rows if not classify(order) and order.stage not in DRAFT)
+        for n, order in islice(lost, NAMED):
+            what = f"rests nowhere: {order.stage}, price {order.price_state}"
+            yield Difference(order_no(n), what, kind="nowhere")
+
+    def _not_carried(self, now: datetime) -> Iterator[Difference]:
+        late = to_micros(now - CARRIED_WITHIN)
+        for order_key, kind, at in self._raw.execute(_NOT_CARRIED, (late, NAMED)):
+            what = f"{kind} waits to be carried since {from_micros(at):%Y-%m-%d %H:%M} UTC"
+            yield Difference(order_key, what, "broker", "not_carried")
+
+
+def _standing(*row: Any) -> Standing:
+    stage, price, mes, held, person = row
+    return Standing(stage, price, mes, bool(held), bool(person))
+
+
+def _named(sums: Counter[Class]) -> dict[str, int]:
+    return {str(name): sums[name] for name in Class}

@@ -1,0 +1,38 @@
+"""Kill -9 while we compare what we hold with what others hold: nothing half done or forgotten."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orderkeep.testing.product import Keys, Product
+from orderkeep.testing.shop import Shop, check, live_until_dead, running, until
+
+
+def nobody_acts() -> None:
+    """Nothing but orders coming in."""
+
+
+@pytest.mark.parametrize("name", ["balance.before_keep", "balance.after_keep"])
+def test_the_balance_goes_on_after_a_kill(
+    name: str, template: tuple[Path, Keys], tmp_path: Path
+) -> None:
+    with running(tmp_path, template) as (product, mes):
+        shop = Shop(product)
+        if product.start(f"{name}:kill@1"):
+            live_until_dead(product, shop, nobody_acts)
+        assert product.wait() == -9
+        kept = runs(product)
+        assert len(kept) == (1 if name.endswith("after_keep") else 0)
+
+        assert product.start()
+        until(shop.at_rest, "not every order came to rest")
+        until(lambda: len(runs(product)) >= 1, "no balance was kept")
+        check(product, shop, mes.effects())
+
+
+def runs(product: Product) -> list[Any]:
+    """The balances on disk."""
+    rows = product.rows("SELECT sums, differences FROM balance_runs ORDER BY row")
+    return [(json.loads(sums), differences) for sums, differences in rows]

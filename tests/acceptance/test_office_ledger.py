@@ -1,0 +1,112 @@
+"""The balance, explanations and comparisons as people at the office get them."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orderkeep.access.rights import RIGHTS, Role
+from orderkeep.kernel.ids import order_no
+from orderkeep.ledger.balance import Class
+from orderkeep.orders.order import Stage
+from orderkeep.testing.office import Desk, TestOffice, running_office
+
+
+async def lose_the_announcement(office: TestOffice, no: str) -> None:
+    def unit(work: Any) -> None:
+        work.raw.execute("DELETE FROM outbox WHERE order_key = ?", (no,))
+
+    await office.store.write(unit)
+
+
+@pytest.mark.parametrize("role", Role)
+async def test_the_balance_is_for_those_who_answer_for_it(role: Role, tmp_path: Path) -> None:
+    async with running_office(tmp_path) as office:
+        desk = await office.desk(role)
+
+        for method, path in (("GET", "/balance"), ("POST", "/balance/count")):
+            answer = await desk.send(method, path, {} if method == "POST" else None)
+
+            allowed = "ledger.view" in RIGHTS[role]
+            assert answer.status_code == (200 if allowed else 403), answer.text
+
+
+async def test_the_balance_adds_up_by_class_and_by_partner(tmp_path: Path) -> None:
+    async with running_office(tmp_path) as office:
+        for place, stage in enumerate([Stage.PRICE_CALCULATED, Stage.SHIPPED, Stage.CLOSED]):
+            await office.order(f"A-{place}", stage)
+        support = await office.desk(Role.SUPPORT)
+
+        found = await support.get("/balance")
+
+        assert found["accepted"] == sum(found[name] for name in Class) == 3
+        assert (found["at_mes"], found["waiting"], found["unaccounted"]) == (2, 1, 0)
+        [theirs] = found["partners"]
+        assert theirs["accepted"] == 3
+        assert found["differences"] == []
+        assert len(found["trend"]) == 1
+
+
+async def test_a_difference_is_named_with_its_age_and_its_last_proof(tmp_path: Path) -> None:
+    async with running_office(tmp_path, follow=False) as office:
+        no = await office.order("A-1")
+        await lose_the_announcement(office, no)
+        support = await office.desk(Role.SUPPORT)
+        await support.send("POST", "/balance/count", {})
+        office.clock.advance(timedelta(minutes=7))
+
+        await support.send("POST", "/balance/count", {})
+        found = await support.get("/balance")
+
+        [one] = found["differences"]
+        assert (one["order_no"], one["system"], one["kind"]) == (no, "own", "stranded")
+        assert one["proof"]["hop"] == "accepted"
+        assert one["title"]["ru"]
+        metrics = await metrics_of(office, support)
+        assert metrics['orderkeep_balance_differences{kind="stranded",system="own"}'] == 1
+        assert metrics["orderkeep_balance_oldest_difference_seconds"] == 7 * 60
+
+
+async def test_a_balance_that_is_not_kept_any_more_shows_its_age(tmp_path: Path) -> None:
+    async with running_office(tmp_path) as office:
+        support = await office.desk(Role.SUPPORT)
+        await support.get("/balance")
+        office.clock.advance(timedelta(minutes=4))
+
+        found, metrics = await support.get("/balance"), await metrics_of(office, support)
+
+        assert metrics["orderkeep_balance_age_seconds"] == 240 > found["stale_after_s"]
+
+
+async def metrics_of(office: TestOffice, desk: Desk) -> dict[str, float]:
+    text = (await desk.http.get(f"{office.url}/metrics")).text
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+
+@pytest.mark.parametrize("role", Role)
+async def test_everybody_may_have_an_order_explained(role: Role, tmp_path: Path) -> None:
+    async with running_office(tmp_path, follow=False) as office:
+        no = await office.order("A-1")
+        desk = await office.desk(role)
+
+        fresh = await desk.get(f"/orders/{no}/explain")
+        await lose_the_announcement(office, no)
+        lost = await desk.get(f"/orders/{no}/explain")
+
+        assert (fresh["state"], fresh["last"]["hop"], fresh["next"]["hop"]) == (
+            "fine", "kept", "sent",
+        )  # fmt: skip
+        assert (lost["state"], lost["rule"]) == ("stuck", "S6")
+        assert lost["todo"][0]["title"]["en"]
+
+
+async def test_an_order_that_was_never_given_out_is_explained_too(tmp_path: Path) -> None:
+    async with running_office(tmp_path) as office:
+        desk = await office.desk(Role.SUPPORT)
+
+        found = await desk.get(f"/orders/{order_no(99_999)}/explain")
+
+        assert (found["state"], found["rule"]) == ("missing", None)
+        assert found["todo"][0]["code"] == "check_number"
