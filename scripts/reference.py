@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Write docs/reference from the program itself; ``--check`` only says whether it is current."""
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from orderkeep.cli import app
 from orderkeep.doctor.rulebook import RULES, Rule
 from orderkeep.doctor.words import english
 from orderkeep.http.door.openapi import openapi
+from orderkeep.roles import asyncapi
+from orderkeep.roles.contracts import Contract, contracts, promise, schema
 from orderkeep.testing.doctor_cases import how_tested
 
 REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
@@ -22,14 +25,18 @@ REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
 def main() -> None:
     """Write, or check, every generated page."""
     pages = {
+        "asyncapi.json": asyncapi.written().decode(),
         "commands.md": commands(),
         "doctor.md": doctor_rules(),
+        "messages.md": messages(),
         "public-api.md": public_api(),
+        **schemas(),
     }
     stale = [name for name, text in pages.items() if _read(name) != text]
     if "--check" in sys.argv:
         sys.exit(f"Not current, run `make reference`: {', '.join(stale)}" if stale else 0)
     for name in stale:
+        (REFERENCE / name).parent.mkdir(parents=True, exist_ok=True)
         (REFERENCE / name).write_text(pages[name], encoding="utf-8")
 
 
@@ -99,6 +106,49 @@ def public_api() -> str:
                 summary = operation.get("summary", "")
                 lines.append(f"| `{method.upper()} {path}` | {summary} | {answers} |")
     return "\n".join(lines) + "\n"
+
+
+# --- messages ------------------------------------------------------------------------------------
+
+FAMILIES = {
+    "envelopes": "Between orderkeep's own processes; shown is the body of the envelope.",
+    "events": "To partners and whoever else listens, as CloudEvents 1.0.",
+    "mes": "To and from a MES behind HTTP that calls nothing by another name.",
+}
+
+
+def messages() -> str:
+    """The page of all messages."""
+    lines = [
+        "# Messages",
+        "",
+        "Written by `make reference` from the program; [asyncapi.json](asyncapi.json) is the same",
+        "as an AsyncAPI 3 document. A message never changes: what has to be said differently is a",
+        "new version beside the old one. Each has a sample, which every later release reads.",
+    ]
+    for family, meaning in FAMILIES.items():
+        lines += ["", f"## {family.capitalize()}", "", meaning, ""]
+        lines += ["| message | says | |", "| --- | --- | --- |"]
+        lines += [_message(one) for one in contracts() if one.family == family]
+    return "\n".join(lines) + "\n"
+
+
+def _message(one: Contract) -> str:
+    sample = f"[sample](../../tests/fixtures/messages/{one.place}.json)"
+    return f"| `{one.name}` | {one.meaning} | [schema](schemas/{one.place}.json), {sample} |"
+
+
+def schemas() -> dict[str, str]:
+    """A JSON Schema for each message; a promise once written is never changed here."""
+    found = {f"schemas/{one.place}.json": schema(one) for one in contracts()}
+    broken = [
+        name
+        for name, wanted in found.items()
+        if (kept := _read(name)) is not None and promise(json.loads(kept)) != promise(wanted)
+    ]
+    if broken:
+        sys.exit(f"Changed without a new version of the message: {', '.join(broken)}")
+    return {name: json.dumps(wanted, indent=2) + "\n" for name, wanted in found.items()}
 
 
 # --- the doctor's rules --------------------------------------------------------------------------

@@ -393,6 +393,25 @@ def test_the_feed_goes_on_behind_the_last_event_handled(anna: Client) -> None:
     assert [one["order_no"] for one in anna.get(f"/v1/events?after={last}").json()["items"]] == [no]
 
 
+def test_the_feed_comes_as_cloud_events_to_whom_asks_for_them(anna: Client) -> None:
+    mine = [anna.ordered(f"R-{n}") for n in range(3)]
+    headers = {"accept": "application/cloudevents-batch+json"}
+
+    page = anna.get("/v1/events?limit=2", headers=headers)
+    rest = anna.get(page.headers["link"].split(">")[0].lstrip("<"), headers=headers)
+
+    assert page.headers["content-type"] == "application/cloudevents-batch+json"
+    assert "link" not in rest.headers
+    events = page.json() + rest.json()
+    assert [one["subject"] for one in events] == mine
+    assert [one["id"] for one in events] == [
+        one["id"] for one in anna.get("/v1/events").json()["items"]
+    ]
+    assert {one["specversion"] for one in events} == {"1.0"}
+    assert {one["type"] for one in events} == {"order.submitted.v1"}
+    assert [one["data"]["client_ref"] for one in events] == ["R-0", "R-1", "R-2"]
+
+
 # --- files --------------------------------------------------------------------------------------
 
 

@@ -34,6 +34,7 @@ from orderkeep.orders.commands import (
 from orderkeep.orders.events import Actor, ActorKind, Cause
 from orderkeep.orders.evolve import rebuild
 from orderkeep.orders.master import OrderMaster
+from orderkeep.orders.messages import FloorWord
 from orderkeep.orders.order import ARRIVED, FINAL, Delivered, Order, Position, Stage
 from orderkeep.orders.refusals import TransitionRefused
 
@@ -81,17 +82,6 @@ class BridgeSettings:
     pause: timedelta = timedelta(seconds=5)
     """How long after the MES was away, or an order could not be sent yet."""
     words: tuple[tuple[str, str], ...] = WORDS
-
-
-class FloorWord(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the built-in floor says of a work order; see ``RecordMesWord``."""
-
-    word: str
-    operator: str | None = None
-    reason: str | None = None
-    purpose: str | None = None
-    tracking_no: str | None = None
-    carrier: str | None = None
 
 
 class Bridge:

@@ -12,9 +12,9 @@ from orderkeep.floor.work_order import STEPS, Job, StepRefused, step
 from orderkeep.kernel.clock import Clock
 from orderkeep.kernel.errors import Refused
 from orderkeep.kernel.failpoints import failpoint, reach
-from orderkeep.kernel.ids import Ids
+from orderkeep.kernel.ids import Ids, WorkOrderRef
 from orderkeep.kernel.store import Store
-from orderkeep.orders.announce import FLOOR_WORD
+from orderkeep.orders.messages import FLOOR_WORD, FloorSaid, FloorWord
 
 BEFORE_STEP = failpoint("floor.before_step", "an operator has asked, nothing is written")
 AFTER_STEP = failpoint("floor.after_step", "the step and its message are on disk")
@@ -122,9 +122,8 @@ class Workshop:
         facts: Mapping[str, str | None],
         trace_id: str = "",
     ) -> None:
-        facts = {"word": word, "operator": job.operator, **facts}
-        said = {name: fact for name, fact in facts.items() if fact is not None}
-        body = {"order_no": job.order_no, "reference": job.reference, "seq": job.seq, "said": said}
+        said = FloorWord(word, job.operator, **facts)
+        body = FloorSaid(job.order_no, WorkOrderRef(job.reference), job.seq, said)
         envelope = Envelope(
             id=self._ids.envelope_id(job.status_since),
             kind=FLOOR_WORD,

@@ -1,21 +1,24 @@
 """Which events are announced to whom: the envelopes saved together with them."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
 from orderkeep.delivery.envelope import Envelope
 from orderkeep.kernel.ids import Ids
 from orderkeep.orders import events as e
+from orderkeep.orders import messages as m
+from orderkeep.orders.messages import (
+    FLOOR_WORD,
+    ORDER_CANCELLED,
+    PRICE_WANTED,
+    RECALL_WANTED,
+    WORK_ORDER_WANTED,
+)
 from orderkeep.orders.order import Order
 
-PRICE_WANTED = "price.wanted"
-WORK_ORDER_WANTED = "work_order.wanted"
-RECALL_WANTED = "work_order.recall_wanted"
-ORDER_CANCELLED = "order.cancelled"
-FLOOR_WORD = "floor.word"
 SCHEMA_VERSION = 1
+"""Of every kind, as it is sent today."""
 
 
 def routes(*, floor: bool) -> dict[str, tuple[str, ...]]:
@@ -47,19 +50,28 @@ def envelopes_for(order: Order, recorded: Sequence[e.Recorded], ids: Ids) -> lis
     ]
 
 
-def _announced(order: Order, event: e.OrderEvent) -> tuple[str, dict[str, Any]] | None:
+def _announced(order: Order, event: e.OrderEvent) -> tuple[str, msgspec.Struct] | None:
     match event:
         case e.OrderSubmitted():
-            return PRICE_WANTED, {"order_no": order.no, "version": 1}
+            return PRICE_WANTED, m.PriceWanted(order.no, 1)
         case e.PriceQueued() | e.SentBackToPricing():
-            return PRICE_WANTED, {"order_no": order.no, "version": event.version}
+            return PRICE_WANTED, m.PriceWanted(order.no, event.version)
         case e.OrderApproved() | e.ReworkOrdered():
-            return WORK_ORDER_WANTED, {"order_no": order.no, "reference": event.reference}
+            return WORK_ORDER_WANTED, m.WorkOrderWanted(order.no, event.reference)
         case e.CancelRequested() | e.HandedBack() if order.work_order and order.cancel_request:
-            reference = order.work_order.reference
-            return RECALL_WANTED, {"order_no": order.no, "reference": reference}
+            return RECALL_WANTED, m.RecallWanted(order.no, order.work_order.reference)
         case e.OrderCancelled() if order.work_order:
-            reference = order.work_order.reference
-            return ORDER_CANCELLED, {"order_no": order.no, "reference": reference}
+            return ORDER_CANCELLED, m.OrderCancelled(order.no, order.work_order.reference)
         case _:
             return None
+
+
+__all__ = [
+    "FLOOR_WORD",
+    "ORDER_CANCELLED",
+    "PRICE_WANTED",
+    "RECALL_WANTED",
+    "WORK_ORDER_WANTED",
+    "envelopes_for",
+    "routes",
+]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from orderkeep.adapters.rabbitmq.link import Timing, pause_after
 from orderkeep.adapters.rabbitmq.message import NotAnEnvelope, envelope, message
 from orderkeep.adapters.rabbitmq.topology import topology, version_of
+from orderkeep.delivery.cloud_events import AMQP_PREFIX, envelope_of, of_attributes
 from orderkeep.delivery.envelope import Envelope
 from orderkeep.kernel.ids import EnvelopeId
 
@@ -110,3 +111,14 @@ def test_an_instant_may_be_written_with_any_offset() -> None:
     noon = datetime(2026, 1, 1, 12, tzinfo=timezone(timedelta(hours=3)))
 
     assert envelope(GOOD | {"at": noon.isoformat()}, b"").at == noon
+
+
+def test_a_message_is_a_cloud_event_as_well() -> None:
+    at = datetime(2026, 3, 2, 12, tzinfo=UTC)
+    sent = Envelope(EnvelopeId("e-1"), "price.wanted", 1, "OK-000042", at, "0" * 32, b"{}")
+
+    packed = message(sent)
+    headers = {name: str(value) for name, value in packed.headers.items()}
+
+    assert packed.content_type == "application/json"
+    assert envelope_of(of_attributes(headers, AMQP_PREFIX, packed.body)) == sent

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import aio_pika
 import msgspec
 
+from orderkeep.delivery.cloud_events import AMQP_PREFIX, attributes, of_envelope
 from orderkeep.delivery.envelope import Envelope
 from orderkeep.kernel.errors import Refused
 from orderkeep.kernel.ids import EnvelopeId
@@ -30,7 +31,10 @@ class _Headers(msgspec.Struct, frozen=True):
 
 
 def message(envelope: Envelope) -> aio_pika.Message:
-    """The message that carries an envelope: persistent, its body untouched."""
+    """The message that carries an envelope: persistent, its body untouched.
+
+    It is a CloudEvent in binary mode as well, for a maker's own programs that listen.
+    """
     return aio_pika.Message(
         envelope.body,
         headers={
@@ -40,6 +44,7 @@ def message(envelope: Envelope) -> aio_pika.Message:
             "order_key": envelope.order_key,
             "at": envelope.at.isoformat(),
             "trace_id": envelope.trace_id,
+            **attributes(of_envelope(envelope), AMQP_PREFIX),
         },
         message_id=envelope.id,
         type=envelope.kind,

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 import orderkeep
+from orderkeep.delivery.cloud_events import BATCH, CloudEvent
 from orderkeep.http.door import wire
 from orderkeep.http.door.accepting import OrderAccepted
 from orderkeep.http.door.bodies import AcceptPriceBody, CancelBody
@@ -209,7 +210,11 @@ OPERATIONS: Sequence[Operation] = (
         "Everything that happened to your orders",
         EventPage,
         parameters=(_AFTER, _LIMIT),
-        description="Oldest first. Keep the id of the last event you handled; ask behind it.",
+        headers=("Link",),
+        description=(
+            "Oldest first. Keep the id of the last event you handled; ask behind it. With"
+            " `Accept: application/cloudevents-batch+json` they come as CloudEvents 1.0."
+        ),
     ),
     Operation("get", "/v1/limits", "getLimits", "Your quota", wire.LimitsView),
     Operation("get", "/healthz", "healthz", "Whether the process answers", Health, open=True),
@@ -307,6 +312,9 @@ def _answer(one: Operation) -> JsonObject:
     answer: JsonObject = {"description": one.summary}
     if one.answer is not None:
         answer["content"] = _content(one.answer)
+        if one.answer is EventPage:
+            events = {"type": "array", "items": {"$ref": _REF.format(name=CloudEvent.__name__)}}
+            answer["content"][BATCH] = {"schema": events}
     elif one.id == "openapi":
         answer["content"] = {"application/json": {"schema": {"type": "object"}}}
     else:
@@ -321,7 +329,8 @@ def _content(shape: type) -> JsonObject:
 
 
 def _schemas() -> JsonObject:
-    shapes = {one.answer for one in OPERATIONS} | {one.body for one in OPERATIONS} | {ProblemBody}
+    shapes = {one.answer for one in OPERATIONS} | {one.body for one in OPERATIONS}
+    shapes |= {ProblemBody, CloudEvent}
     wanted = sorted((one for one in shapes if one is not None), key=lambda one: one.__name__)
     _, found = msgspec.json.schema_components(wanted, ref_template=_REF)
     _require_one_of_file_and_sku(found)
@@ -364,6 +373,7 @@ _QUOTA = (
 )
 _HEADERS: Mapping[str, tuple[str, str]] = {
     "Location": ("string", "Where it is from now on."),
+    "Link": ("string", "The next page of a batch of CloudEvents, as `rel=next`, if there is one."),
     "Idempotency-Replayed": ("string", "`true` when this answer had been given before."),
     "X-Request-Id": ("string", "Names this request; tell it to support."),
     "Retry-After": ("integer", "Seconds to wait."),

@@ -6,11 +6,16 @@ from typing import Any
 
 import msgspec
 
+from orderkeep.delivery.cloud_events import CloudEvent, traceparent
+from orderkeep.http.door import event_data as data
+from orderkeep.http.door.wire import MoneyView
 from orderkeep.orders import events as e
 from orderkeep.orders.order import Risk
 from orderkeep.orders.tracking import Announced
 
 DATA_VERSION = 1
+SOURCE = "/v1/events"
+"""The context in which an event's id means one thing only: the feed it can be read from again."""
 
 TYPES: Mapping[str, str] = {
     "order.submitted": "order.submitted.v1",
@@ -118,35 +123,63 @@ def step_view(one: e.Recorded) -> StepView:
     )
 
 
-def _data(event: e.OrderEvent) -> dict[str, Any]:  # noqa: C901, PLR0911  # A table.
+def cloud_event(view: EventView) -> CloudEvent:
+    """A public event as CloudEvents have it; its id is the feed's, so that a repeat is known."""
+    inside = data.Announcement(
+        order_no=view.order_no,
+        client_ref=view.client_ref,
+        sequence=view.sequence,
+        stage=view.stage,
+        data_version=view.data_version,
+        facts=view.data,
+    )
+    return CloudEvent(
+        specversion="1.0",
+        id=view.id,
+        source=SOURCE,
+        type=view.type,
+        subject=view.order_no,
+        time=view.occurred_at,
+        traceparent=traceparent(view.trace_id, f"{SOURCE} {view.id}"),
+        data=msgspec.Raw(msgspec.json.encode(inside)),
+    )
+
+
+def _data(event: e.OrderEvent) -> dict[str, Any]:
+    told: dict[str, Any] = msgspec.to_builtins(facts(event))
+    return told
+
+
+def facts(event: e.OrderEvent) -> data.Facts:  # noqa: C901, PLR0911  # A table.
+    """What partners are told of an event, in the shape of its public type."""
     match event:
         case e.OrderSubmitted():
-            return {"promise_at": event.promise_at, "body_sha256": event.body_sha256}
+            return data.Submitted(event.promise_at, event.body_sha256)
         case e.FileRejected():
-            return {"position": event.position, "code": event.code, "message": event.message}
+            return data.ModelRejected(event.position, event.code, event.message)
         case e.OrderPriced():
-            return {
-                "version": event.version,
-                "total": {"amount": event.total, "currency": event.currency},
-                "valid_until": event.valid_until,
-                "consent_needed": event.consent_needed,
-            }
-        case e.PriceExpired() | e.PricingFailed():
-            return {"version": event.version}
+            return data.Priced(
+                event.version,
+                MoneyView(event.total, event.currency),
+                event.valid_until,
+                event.consent_needed,
+            )
+        case e.PriceExpired():
+            return data.PriceExpired(event.version)
+        case e.PricingFailed():
+            return data.PriceManual(event.version)
         case e.PriceNeedsPerson():
-            return {"version": event.version, "reasons": msgspec.to_builtins(event.reasons)}
+            return data.PriceManual(event.version, event.reasons)
         case e.OrderShipped():
-            return {"tracking_no": event.tracking_no, "carrier": event.carrier}
+            return data.Shipped(event.tracking_no, event.carrier)
         case e.OrderCancelled():
-            return {"reason": event.reason}
+            return data.Cancelled(event.reason)
         case e.HoldPlaced():
             yours = event.owner == "client"
-            return {"until": event.until, "yours": yours} | (
-                {"reason": event.reason} if yours else {}
-            )
+            return data.Held(event.until, yours, event.reason if yours else None)
         case e.PromiseChanged():
-            return {"promise_at": event.promise_at}
+            return data.PromiseChanged(event.promise_at)
         case e.ReturnResolved():
-            return {"outcome": event.outcome, "replacement": event.replacement}
+            return data.ReturnResolved(event.outcome, event.replacement)
         case _:
-            return {}
+            return data.Nothing()

@@ -1,6 +1,6 @@
 """The door's routes: each parses, calls one method and renders."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
@@ -9,6 +9,7 @@ import msgspec
 from litestar import Request, Response, get, post
 from litestar.params import FromPath
 
+from orderkeep.delivery.cloud_events import BATCH, batch
 from orderkeep.files.ports import StoredFile
 from orderkeep.files.upload import Files, Uploader, announced_sha256
 from orderkeep.http.door.bodies import AcceptPriceBody, CancelBody
@@ -17,7 +18,9 @@ from orderkeep.http.door.openapi import document
 from orderkeep.http.door.public_events import (
     KINDS,
     EventPage,
+    EventView,
     StepPage,
+    cloud_event,
     event_view,
     is_public,
     step_view,
@@ -156,6 +159,8 @@ def routes(desk: Desk) -> list[Any]:  # noqa: C901, PLR0915  # A list of routes.
             lambda work: work.tracking.events_of(visit.caller.partner_id, after, limit, KINDS)
         )
         shown = [event_view(one) for one in found if is_public(one.recorded.event)]
+        if BATCH in request.headers.get("accept", ""):
+            return _cloud_events(shown, f"/v1/events?after={more}&limit={limit}" if more else None)
         return _json(EventPage(shown, str(more) if more is not None else None))
 
     @get("/v1/limits")
@@ -192,6 +197,13 @@ def routes(desk: Desk) -> list[Any]:  # noqa: C901, PLR0915  # A list of routes.
         upload, file, orders, order, steps, cancel, accept_price, events, limits,
         healthz, readyz, openapi, problem,
     ]  # fmt: skip
+
+
+def _cloud_events(shown: Sequence[EventView], following: str | None) -> Response[bytes]:
+    """A batch of CloudEvents is an array, so the way to the next page is in a header."""
+    link = {"link": f'<{following}>; rel="next"'} if following else {}
+    body = batch([cloud_event(one) for one in shown])
+    return Response(body, media_type=BATCH, headers=_NOSNIFF | link)
 
 
 def _visit(request: AnyRequest) -> Visit:
