@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 import structlog
 
+from orderkeep.bridge.deciding import Deciding
+from orderkeep.bridge.hearing import WORDS, Hearing
 from orderkeep.bridge.moves import Delivery, Do, next_move, proven_absent
 from orderkeep.bridge.ports import (
     Mes,
@@ -18,24 +20,19 @@ from orderkeep.bridge.ports import (
     RecallRefused,
     WorkOrder,
 )
+from orderkeep.bridge.telling import DESTINATION, Teller, change, is_current, known_state
+from orderkeep.bridge.wishes import Wishes
 from orderkeep.bridge.work import BridgeWork, LeaseLost
-from orderkeep.delivery.ports import Received
 from orderkeep.kernel.clock import Clock
 from orderkeep.kernel.failpoints import failpoint, reach
-from orderkeep.kernel.ids import OrderNo, WorkOrderRef
+from orderkeep.kernel.ids import WorkOrderRef
 from orderkeep.kernel.store import Store
-from orderkeep.orders import announce
 from orderkeep.orders.commands import (
-    OrderCommand,
-    RecordDelivery,
-    RecordMesWord,
     RecordRecallRefused,
 )
-from orderkeep.orders.events import Actor, ActorKind, Cause
 from orderkeep.orders.evolve import rebuild
 from orderkeep.orders.master import OrderMaster
-from orderkeep.orders.messages import FloorWord
-from orderkeep.orders.order import ARRIVED, FINAL, Delivered, Order, Position, Stage
+from orderkeep.orders.order import ARRIVED, FINAL, Delivered, Order, Position
 from orderkeep.orders.refusals import TransitionRefused
 
 BEFORE_INTENT = failpoint("bridge.before_intent", "the work order is pending")
@@ -46,10 +43,6 @@ AFTER_OUTCOME = failpoint("bridge.after_outcome", "the outcome is on disk")
 AFTER_LOOK = failpoint("bridge.after_look", "looked up, not written down")
 AFTER_RECALL = failpoint("bridge.after_recall", "recalled at the MES, not written down")
 
-LOST_AFTER = 5
-"""Looks in a row, after the visibility lag, before a confirmed work order counts as denied."""
-
-DESTINATION = "mes"
 BATCH = 64
 LONGEST_REST = timedelta(minutes=1)
 """How long nothing is sent to a MES that is away, before one send tries again."""
@@ -57,20 +50,6 @@ LONGEST_PAUSE = timedelta(minutes=15)
 """How long a repeat of an unknown outcome waits at most, and what a MES may ask us to wait."""
 
 log = structlog.get_logger()
-
-
-WORDS = (
-    ("queued", "accepted"),
-    ("accepted", "accepted"),
-    ("started", "started"),
-    ("completed", "completed"),
-    ("packaging", "packaging"),
-    ("shipped", "shipped"),
-    ("recalled", "recalled"),
-    ("cancelled", "recalled"),
-    ("scrapped", "scrapped"),
-)
-"""A MES's status words as we expect them, and what they mean to the lifecycle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +76,16 @@ class Bridge:
         holder: str,
     ) -> None:
         self._store = store
-        self._master = master
         self._mes = mes
         self._clock = clock
         self._settings = settings
-        self._words = dict(settings.words)
+        self._teller = Teller(master, clock)
+        lag = mes.capabilities.visibility_lag
+        self._hearing = Hearing(self._teller, dict(settings.words), settings.poll, lag)
+        self.handle = Wishes(self._teller).handle
+        """Takes an announcement from the inbox."""
+        self.decide = Deciding(store, self._teller, clock).decide
+        """Takes a person's decision."""
         self._holder = holder
         self._failure: Exception | None = None
         """Why the last step left something unwritten."""
@@ -110,79 +94,6 @@ class Bridge:
         self._rests_until: datetime | None = None
         self._looked_at: datetime | None = None
         """When the last step was, by a clock that may have been set back since."""
-
-    # --- from the inbox -------------------------------------------------------------------------
-
-    def handle(self, work: BridgeWork, received: Received, now: datetime) -> None:
-        """Take an announcement: a work order is wanted, wanted back, or its order is cancelled."""
-        body = msgspec.json.decode(received.envelope.body)
-        no, reference = OrderNo(body["order_no"]), WorkOrderRef(body["reference"])
-        trace_id = received.envelope.trace_id
-        match received.envelope.kind:
-            case announce.FLOOR_WORD:
-                said = msgspec.convert(body["said"], FloorWord)
-                self._word(work, no, reference, said, now)
-            case announce.WORK_ORDER_WANTED:
-                self._want(work, no, reference, now)
-            case announce.RECALL_WANTED | announce.ORDER_CANCELLED:
-                self._want_back(work, no, reference, now, trace_id)
-        work.wake("bridge")
-
-    def _want(self, work: BridgeWork, no: OrderNo, reference: WorkOrderRef, now: datetime) -> None:
-        order = rebuild(work.orders.history(no))
-        if is_current(order, reference) and order.stage is not Stage.CANCELLED:
-            work.deliveries.want(DESTINATION, reference, no, now)
-        for gone in order.earlier_work_orders:
-            self._laid_down(work, gone.reference, now)
-
-    def _laid_down(self, work: BridgeWork, reference: WorkOrderRef, now: datetime) -> None:
-        """A replaced work order is proven gone: nothing is to be done with it any more."""
-        row = work.deliveries.get(DESTINATION, reference)
-        if row and row.state is not Delivered.RECALLED:
-            work.deliveries.change(row, state=Delivered.RECALLED, since=now, next_at=None)
-
-    def _word(
-        self,
-        work: BridgeWork,
-        no: OrderNo,
-        reference: WorkOrderRef,
-        said: FloorWord,
-        now: datetime,
-    ) -> None:
-        """The built-in floor says how far it has come."""
-        command = RecordMesWord("floor", reference, **msgspec.structs.asdict(said))
-        order = self._tell(work, no, command, kind=ActorKind.MES).order
-        if order.work_order and is_current(order, reference):
-            row = work.deliveries.get(DESTINATION, reference)
-            if row and row.state is not order.work_order.delivered:
-                work.deliveries.change(row, state=order.work_order.delivered, since=now)
-        else:
-            self._laid_down(work, reference, now)
-
-    def _want_back(
-        self,
-        work: BridgeWork,
-        no: OrderNo,
-        reference: WorkOrderRef,
-        now: datetime,
-        trace_id: str,
-    ) -> None:
-        row = work.deliveries.get(DESTINATION, reference)
-        if row is None or row.state is Delivered.PENDING:
-            if row:
-                work.deliveries.change(row, state=Delivered.RECALLED, since=now, next_at=None)
-            never_sent = self._change(reference, Delivered.RECALLED, "never sent")
-            self._tell(work, no, never_sent, trace_id)
-        elif row.state not in {Delivered.RECALLED, Delivered.REJECTED}:
-            # A row that is being sent is left to its sender, which finds the wish afterwards.
-            # One denied once keeps its lag: two denials in a moment are one, if our clock jumped.
-            # All others at once: until the next look somebody may begin to make it.
-            if row.state is Delivered.SENDING:
-                work.deliveries.change(row, recall_wanted=True)
-            elif row.state is Delivered.UNCERTAIN and row.absent_seen:
-                work.deliveries.change(row, recall_wanted=True, **_unread(row))
-            else:
-                work.deliveries.change(row, recall_wanted=True, next_at=now, **_unread(row))
 
     # --- the loop -------------------------------------------------------------------------------
 
@@ -301,8 +212,8 @@ class Bridge:
 
         def intend(work: BridgeWork) -> tuple[Order | None, Delivery | None]:
             taken = work.deliveries.take(row, self._holder, now)
-            command = self._change(row.reference, Delivered.SENDING, f"attempt {taken.attempts}")
-            return self._tell(work, row.order_no, command).order, taken
+            command = change(row.reference, Delivered.SENDING, f"attempt {taken.attempts}")
+            return self._teller.tell(work, row.order_no, command).order, taken
 
         try:
             return await self._store.write(intend)
@@ -322,8 +233,8 @@ class Bridge:
         elif row.state is Delivered.PENDING:
             work.deliveries.change(row, state=Delivered.RECALLED, since=now, next_at=None)
             if current:
-                command = self._change(row.reference, Delivered.RECALLED, "never sent")
-                self._tell(work, row.order_no, command)
+                command = change(row.reference, Delivered.RECALLED, "never sent")
+                self._teller.tell(work, row.order_no, command)
         else:
             # It may be there: only a look-up or a person can tell now.
             work.deliveries.change(row, recall_wanted=True, next_at=now + self._settings.pause)
@@ -423,40 +334,11 @@ class Bridge:
             await self._postpone(row, now + self._settings.pause)
             return
         if len(jobs) == 1:
-            await self._store.write(lambda work: self._hear(work, row, jobs[0], now))
+            await self._store.write(lambda work: self._hearing.hear(work, row, jobs[0], now))
         else:
-            await self._store.write(lambda work: self._hear_nonsense(work, row, len(jobs), now))
-
-    def _hear_nonsense(self, work: BridgeWork, row: Delivery, jobs: int, now: datetime) -> None:
-        """It shows several jobs for one work order, or denies one that it had confirmed."""
-        visible = row.since + self._mes.capabilities.visibility_lag <= now
-        seen = row.absent_seen + 1 if visible and not jobs else 0
-        next_at = now + self._settings.poll
-        work.deliveries.change(row, absent_seen=seen, next_at=next_at)
-        word = f"shown {jobs} times" if jobs else "not shown any more"
-        if jobs or seen >= LOST_AFTER:
-            said = RecordMesWord(DESTINATION, row.reference, word)
-            self._tell(work, row.order_no, said, kind=ActorKind.MES)
-
-    def _hear(self, work: BridgeWork, row: Delivery, job: MesJob, now: datetime) -> None:
-        order = rebuild(work.orders.history(row.order_no))
-        current = is_current(order, row.reference)
-        over = order.stage in FINAL or order.stage is Stage.SHIPPED or not current
-        if job.status is None:
-            self._seen(work, row, job)
-        elif current:
-            word = self._words.get(job.status, job.status)
-            said = RecordMesWord(DESTINATION, row.reference, word, mes_id=job.mes_id)
-            order = self._tell(work, row.order_no, said, kind=ActorKind.MES).order
-        state = order.work_order.delivered if order.work_order and current else row.state
-        again = None if over else now + self._settings.poll
-        row = work.deliveries.get(DESTINATION, row.reference) or row
-        work.deliveries.change(row, state=state, next_at=again, absent_seen=0)
-
-    def _seen(self, work: BridgeWork, row: Delivery, job: MesJob) -> None:
-        if row.state is Delivered.CONFIRMED:
-            command = self._change(row.reference, Delivered.RECEIVED, "looked up", job.mes_id)
-            self._tell(work, row.order_no, command)
+            await self._store.write(
+                lambda work: self._hearing.hear_nonsense(work, row, len(jobs), now)
+            )
 
     # --- taking back ----------------------------------------------------------------------------
 
@@ -476,54 +358,7 @@ class Bridge:
     def _not_given_back(self, work: BridgeWork, row: Delivery, why: str) -> None:
         again = self._clock.now() + self._settings.poll
         work.deliveries.change(row, recall_wanted=False, next_at=again)
-        self._tell(work, row.order_no, RecordRecallRefused(row.reference, why))
-
-    # --- a person's decision --------------------------------------------------------------------
-
-    async def decide(
-        self, no: OrderNo, decision: str, cause: Cause, mes_id: str | None = None
-    ) -> Order:
-        """Settle what the machine cannot: ``there``, ``send_again`` or ``give_up``.
-
-        Raises:
-            TransitionRefused: nothing waits for a person.
-        """
-        states = {
-            "there": Delivered.CONFIRMED,
-            "send_again": Delivered.PENDING,
-            "give_up": Delivered.DEAD,
-        }
-        state, now = states[decision], self._clock.now()
-
-        def settle(work: BridgeWork) -> Order:
-            order = rebuild(work.orders.history(no))
-            row = self._waiting(work, order)
-            next_at = None if state is Delivered.DEAD else now
-            # Who says "send again" has seen that nothing of the earlier tries is there.
-            sent_at = None if state is Delivered.PENDING else row.last_sent_at
-            work.deliveries.change(
-                row,
-                state=state,
-                since=now,
-                next_at=next_at,
-                absent_seen=0,
-                mes_id=mes_id,
-                last_sent_at=sent_at,
-                **_unread(row),
-            )
-            said = f"decided by {cause.actor}"
-            command = self._change(row.reference, state, said, mes_id)
-            work.wake("bridge")
-            return self._master.apply(work, no, command, cause, now).order
-
-        return await self._store.write(settle)
-
-    def _waiting(self, work: BridgeWork, order: Order) -> Delivery:
-        stuck = {Delivered.UNCERTAIN, Delivered.REJECTED, Delivered.DEAD, Delivered.DIVERGED}
-        row = order.work_order and work.deliveries.get(DESTINATION, order.work_order.reference)
-        if not row or row.state not in stuck:
-            raise TransitionRefused(order, "delivery-decide", "Nothing waits for a decision.")
-        return row
+        self._teller.tell(work, row.order_no, RecordRecallRefused(row.reference, why))
 
     # --- writing down ---------------------------------------------------------------------------
 
@@ -542,8 +377,8 @@ class Bridge:
             columns["last_sent_at"] = now  # Whatever carried it is surely over by now.
 
         def settle(work: BridgeWork) -> None:
-            command = self._change(row.reference, state, detail, columns.get("mes_id"))
-            order = self._tell(work, row.order_no, command).order
+            command = change(row.reference, state, detail, columns.get("mes_id"))
+            order = self._teller.tell(work, row.order_no, command).order
             # The MES's own word may have overtaken this outcome: the order knows better then.
             known = known_state(order, row.reference) or state
             work.deliveries.change(
@@ -554,40 +389,6 @@ class Bridge:
 
     async def _postpone(self, row: Delivery, until: datetime | None) -> None:
         await self._store.write(lambda work: work.deliveries.change(row, next_at=until))
-
-    def _tell(
-        self,
-        work: BridgeWork,
-        no: OrderNo,
-        command: OrderCommand,
-        trace_id: str = "",
-        kind: ActorKind = ActorKind.BRIDGE,
-    ) -> Any:
-        actor = Actor(kind, DESTINATION)
-        cause = Cause(actor, type(command).__name__, "bridge", trace_id)
-        return self._master.apply(work, no, command, cause, self._clock.now())
-
-    @staticmethod
-    def _change(
-        reference: WorkOrderRef, state: Delivered, detail: str | None, mes_id: str | None = None
-    ) -> RecordDelivery:
-        return RecordDelivery(DESTINATION, reference, state, detail, mes_id)
-
-
-def _unread(row: Delivery) -> dict[str, int]:
-    """Whoever read the row before has to read it again: what they make of it is out of date."""
-    return {"lease_token": row.lease_token + 1}
-
-
-def is_current(order: Order, reference: str) -> bool:
-    """Whether a reference is that of the order's present work order."""
-    return order.work_order is not None and order.work_order.reference == reference
-
-
-def known_state(order: Order, reference: str) -> Delivered | None:
-    """How far the order knows a work order to have come, if that is its present one."""
-    work = order.work_order
-    return work.delivered if work and work.reference == reference else None
 
 
 def work_order_of(order: Order, reference: WorkOrderRef) -> WorkOrder:

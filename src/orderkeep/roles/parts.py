@@ -20,7 +20,8 @@ from orderkeep.adapters.sql.ledger import ledger_of
 from orderkeep.adapters.sql.migrate import migrate
 from orderkeep.adapters.sql.store import SqliteStore, open_store
 from orderkeep.adapters.sql.work import SqlWork
-from orderkeep.bridge.dispatch import WORDS, Bridge, BridgeSettings
+from orderkeep.bridge.dispatch import Bridge, BridgeSettings
+from orderkeep.bridge.hearing import WORDS
 from orderkeep.bridge.ports import RECALLED, Capabilities, Mes
 from orderkeep.config import Settings, database_path, files_path
 from orderkeep.delivery.inbox import InboxWorker

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from orderkeep.bridge.dispatch import DESTINATION
+from orderkeep.bridge.telling import DESTINATION
 from orderkeep.files.upload import Uploader
 from orderkeep.intake.accept import Sender
 from orderkeep.intake.ports import ClientRefTaken

@@ -15,7 +15,7 @@ from typing import Any
 
 from orderkeep.adapters.sql.types import to_micros
 from orderkeep.adapters.sql.work import SqlWork
-from orderkeep.bridge.dispatch import DESTINATION
+from orderkeep.bridge.telling import DESTINATION
 from orderkeep.bridge.moves import Delivery
 from orderkeep.bridge.ports import Capabilities
 from orderkeep.files.ports import StoredFile
