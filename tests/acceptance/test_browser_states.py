@@ -99,8 +99,10 @@ def test_the_balance_adds_up_and_says_so(shop: Shop) -> None:
         shop.approved(seller)
     with shop.person("vera") as support:
         support.goes("/balance")
+        support.main.get_by_role("button", name="Count now").click()
 
         support.sees("At the workshop or further", "Waiting for a person")
+        expect(support.main.locator("dd").first).not_to_have_text("0")
         counts = [int(one) for one in support.main.locator("dd").all_inner_texts()]
         accepted = support.main.get_by_text("accepted", exact=True).locator("..").inner_text()
         assert sum(counts) == int(accepted.removesuffix("accepted")) > 0

@@ -33,6 +33,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "migrate": Command("migrate:migrate", "Bring the database to the schema of this program."),
     "export": Command("export:export", "Print every order with its events, a JSON object a line."),
     "verify": Command("verify:verify", "Recompute every promise from the tables, name what fails."),
+    "explain": Command("explain:explain_order", "Say why an order is where it is, and what to do."),
     "keys": Command("keys:app", "Keys that partners sign their calls with."),
     "people": Command("people:app", "People who sign in at the office."),
     "quote": Command("quote:quote", "Measure a model file and price it, line by line."),

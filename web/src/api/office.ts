@@ -75,7 +75,13 @@ export const admin = {
   makeKey: (partnerId: string) =>
     call<{ key: string; id?: string }>("POST", `${BASE}/partners/${no(partnerId)}/keys`, {}),
   dropKey: (id: string) => call<undefined>("DELETE", `${BASE}/keys/${no(id)}`),
+}
+
+export const ledger = {
   balance: () => call<wire.Balance>("GET", `${BASE}/balance`),
+  count: () => call<wire.Balance>("POST", `${BASE}/balance/count`, {}),
+  explain: (orderNo: string, options?: CallOptions) =>
+    call<wire.Explanation>("GET", `${BASE}/orders/${no(orderNo)}/explain`, undefined, options),
 }
 
 /** Some lists come bare, some as a page; screens only want the items. */

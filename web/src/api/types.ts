@@ -423,9 +423,11 @@ export interface Partner {
   keys?: PartnerKey[]
 }
 
-/** Where every accepted order is: the six classes are disjoint and add up to `accepted`. */
-export interface Balance {
-  at: Instant
+/** Words that the office itself has in both languages. */
+export type Told = Record<Locale, string>
+
+/** How many orders are in each class: the six are disjoint and add up to `accepted`. */
+export interface Sums {
   accepted: number
   cancelled: number
   at_mes: number
@@ -433,7 +435,65 @@ export interface Balance {
   quarantined: number
   waiting: number
   in_flight: number
-  received_not_yet: number
+}
+
+/** The last thing that is proven of an order. */
+export interface ProvenHop {
+  at: Instant
+  hop: string
+  title: Told
+  detail: string
+}
+
+export interface Difference {
+  order_no: string | null
+  reference: string | null
+  system: string
+  system_title: Told
+  kind: string
+  title: Told
+  what: string
+  since: Instant | null
+  proof: ProvenHop | null
+}
+
+export interface TrendPoint {
+  at: Instant
+  accepted: number
+  in_flight: number
+  waiting: number
+  uncertain: number
+  quarantined: number
+  differences: number
+}
+
+/** Where every accepted order was at `at`. */
+export interface Balance extends Sums {
+  at: Instant
+  stale_after_s: number
+  old_after_s: number
+  took_ms: number
   drafts: number
-  differences: { order_no: string | null; what: string }[]
+  received_not_yet: number
+  unaccounted: number
+  partners: (Sums & { id: string | null; name: string | null })[]
+  /** Envelopes over the whole road, where a broker's counts are known. */
+  carried: { published: number; consumed: number; parked: number } | null
+  difference_count: number
+  differences: Difference[]
+  trend: TrendPoint[]
+}
+
+/** Why an order is where it is. */
+export interface Explanation {
+  order_no: string
+  state: "rest" | "fine" | "waiting" | "late" | "stuck" | "missing"
+  title: Told
+  class: string | null
+  last: ProvenHop | null
+  next: { hop: string; title: Told; owner: string; owner_title: Told; by: Instant | null } | null
+  rule: string | null
+  rule_title: Told | null
+  todo: { code: string; title: Told }[]
+  detail: string
 }

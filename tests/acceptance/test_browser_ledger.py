@@ -1,0 +1,126 @@
+"""The balance, comparisons and explanations as people read them, in both languages and by keys."""
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from playwright.sync_api import Route, expect
+
+from orderkeep.kernel.ids import order_n, order_no
+from orderkeep.testing.browser import NARROW, Person, Shop, opened
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with opened(tmp_path_factory.mktemp("ledger")) as shop:
+        yield shop
+
+
+def tamper(shop: Shop, statement: str, *values: object) -> None:
+    """Somebody changes a table by hand, beside the running office."""
+    path = shop.office.folder / "var" / "orderkeep.db"
+    with closing(sqlite3.connect(path, timeout=30)) as raw, raw:
+        raw.execute(statement, values)
+
+
+def counts(person: Person) -> None:
+    person.main.get_by_role("button", name=re.compile("Count now|Подсчитать сейчас")).click()
+
+
+def fits(person: Person) -> bool:
+    """Whether nothing sticks out at the side."""
+    return bool(person.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"))
+
+
+@pytest.mark.parametrize(
+    "language, agreed, differs, proof",
+    [
+        ("en", "It adds up", "nothing moves it", "Last proof"),
+        ("ru", "Всё сходится", "ничто его не двигает", "Последнее доказательство"),
+    ],
+)
+def test_a_lost_order_is_named_with_its_age_and_its_last_proof(
+    shop: Shop, language: str, agreed: str, differs: str, proof: str
+) -> None:
+    with shop.person("olga") as seller:
+        no = shop.order(seller)
+        seller.opens(no)
+        seller.sees("Needs your decision")
+    with shop.person("vera", language, NARROW) as support:
+        support.goes("/balance")
+        counts(support)
+        support.sees(agreed)
+        tamper(shop, "UPDATE orders SET price_state = 'queued' WHERE n = ?", order_n(no))
+
+        counts(support)
+
+        support.sees(no, differs, proof)
+        assert fits(support)
+        tamper(shop, "UPDATE orders SET price_state = 'ready' WHERE n = ?", order_n(no))
+        counts(support)
+        support.sees(agreed)
+
+
+def test_a_balance_that_nobody_counts_any_more_is_called_old(shop: Shop) -> None:
+    with shop.person("vera") as support:
+        support.page.clock.install()
+        support.goes("/balance")
+        support.sees("It adds up")
+
+        support.page.route("**/office/v1/balance", _as_of_old)
+        support.page.clock.run_for(40_000)
+
+        support.sees("The balance is old")
+
+
+def _as_of_old(route: Route) -> None:
+    answer = route.fetch()
+    told = answer.json() | {"at": "2026-01-01T00:00:00Z"}
+    route.fulfill(response=answer, json=told)
+
+
+def _failing(route: Route) -> None:
+    route.fulfill(status=500, body="{}")
+
+
+def test_the_balance_says_when_it_cannot_be_had_and_tries_again(shop: Shop) -> None:
+    with shop.person("vera") as support:
+        support.page.route("**/office/v1/balance", _failing)
+        support.goes("/balance")
+        support.sees("Try again")
+
+        support.page.unroute("**/office/v1/balance")
+        support.main.get_by_role("button", name="Try again").click()
+
+        support.sees("accepted")
+
+
+@pytest.mark.parametrize(
+    "language, question, title, owner",
+    [
+        ("en", "Why is it here", "It waits for a person", "the seller"),
+        ("ru", "Почему он здесь", "Ждёт человека", "продавец"),
+    ],
+)
+def test_an_order_explains_itself_by_a_key(
+    shop: Shop, language: str, question: str, title: str, owner: str
+) -> None:
+    with shop.person("olga", language, NARROW) as seller:
+        no = shop.order(seller)
+        seller.opens(no)
+        expect(seller.main.get_by_role("button", name=question)).to_be_visible()
+        expect(seller.main.get_by_text(title)).to_have_count(0)
+
+        seller.presses("x")
+
+        seller.sees(title, owner)
+        assert fits(seller)
+
+
+def test_an_order_that_was_never_given_out_says_what_to_do(shop: Shop) -> None:
+    with shop.person("vera") as support:
+        support.goes(f"/orders/{order_no(99_999)}")
+
+        support.sees("There is no such order here", "one digit may be wrong")
