@@ -85,6 +85,19 @@ async def test_twins_sent_to_two_processes_become_one_order(
         assert await store.read(lambda work, query=counted: column(work, query)) == [TWINS]  # type: ignore[misc]
 
 
+async def test_twins_in_two_commits_of_one_process_become_one_order(store: PgStore) -> None:
+    lane, fresh = store.accepting(Policy()), Submissions()
+    submissions = [fresh.next() for _ in range(300)]
+
+    said = await asyncio.gather(*[lane.accept(one) for one in (*submissions, *submissions)])
+
+    assert [one.order_no for one in said[:300]] == [one.order_no for one in said[300:]]
+    assert sum(one.replayed for one in said) == 300
+    assert await store.read(lambda work: column(work, "SELECT n FROM orders ORDER BY n")) == list(
+        range(1, 301)
+    )
+
+
 async def test_operators_of_two_processes_never_get_the_same_order(
     store: PgStore, postgres_url: str
 ) -> None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import asyncpg
@@ -77,6 +78,15 @@ def at_failpoint() -> Iterator[Callable[[str, Callable[[], None]], None]]:
 def nobody_elses() -> Submission:
     """A submission that no other process sends."""
     return msgspec.structs.replace(Submissions().next(), key="ours", client_ref="ours")
+
+
+_names = count(1)
+
+
+def another() -> Submission:
+    """One more of those."""
+    name = f"ours-{next(_names)}"
+    return msgspec.structs.replace(Submissions().next(), key=name, client_ref=name)
 
 
 async def until_kept(store: PgStore, submission: Submission) -> Acceptance:
@@ -199,35 +209,49 @@ async def kill_backends(server: PostgresServer, url: str) -> None:
         await asyncio.sleep(0.4)
 
 
-async def test_an_accepting_process_that_stands_still_stops_the_others_for_a_while_only(
+async def test_an_accepting_process_that_stands_still_stops_nobody(
     url: str, store: PgStore
 ) -> None:
     child = accepting_for_ever(url)
     assert child.stdout is not None
     receipts = [child.stdout.readline().strip() for _ in range(500)]
-    # Stopped where it hurts: inside a transaction that holds the counter of order numbers.
-    async with asyncio.timeout(HEALS_WITHIN_S):
-        while not await store.read(somebody_holds_the_counter):
-            os.kill(child.pid, signal.SIGCONT)
-            await asyncio.sleep(0.002)
-            os.kill(child.pid, signal.SIGSTOP)
-            await asyncio.sleep(0.01)
+    kept_meanwhile = []
+    for _ in range(20):
+        os.kill(child.pid, signal.SIGSTOP)
+        # At whatever line it stands, it holds no lock: asked once, and no "busy" is allowed.
+        kept_meanwhile.append(await store.accepting(Policy()).accept(another()))
+        assert not await store.read(somebody_idles_with_a_lock)
+        os.kill(child.pid, signal.SIGCONT)
+        receipts.append(child.stdout.readline().strip())
 
-    kept_meanwhile = await until_kept(store, nobody_elses())
-
-    os.kill(child.pid, signal.SIGCONT)  # it finds its connection gone, and goes on
-    receipts += [child.stdout.readline().strip() for _ in range(500)]
     os.kill(child.pid, signal.SIGKILL)
     rest, _ = child.communicate(timeout=30)
-    receipts = [line for line in (*receipts, *rest.split("\n")[:-1]) if line]
+    receipts += [line for line in rest.split("\n")[:-1] if line]
     found = await kept(store)
-    numbers = {order_no(n) for n in found["orders"]}
-    assert {*receipts, kept_meanwhile.order_no} - numbers == set()
-    assert kept_meanwhile.order_no not in receipts
+    ours = {one.order_no for one in kept_meanwhile}
+    assert {*receipts, *ours} - {order_no(n) for n in found["orders"]} == set()
+    assert ours & set(receipts) == set()
     assert found["orders"] == list(range(1, len(found["orders"]) + 1))
 
 
-def somebody_holds_the_counter(work: SqlWork) -> bool:
+async def test_a_unit_that_stands_still_stops_the_others_for_a_while_only(
+    url: str, store: PgStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "IDLE_TIMEOUT", timedelta(seconds=2))
+    engine = link.engine_for(url, "orderkeep stands still")
+    still = await link.open_link(engine)
+    await still.bare.execute("BEGIN")
+    await still.bare.execute("UPDATE counters SET value = value + 1 WHERE name = 'orders'")
+
+    kept_meanwhile = await until_kept(store, nobody_elses())
+
+    assert kept_meanwhile.order_no == order_no(1)
+    still.drop()
+    await still.connection.close()
+    await engine.dispose()
+
+
+def somebody_idles_with_a_lock(work: SqlWork) -> bool:
     asked = (
         "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'"
         " AND datname = current_database() AND backend_xid IS NOT NULL"

@@ -1,6 +1,6 @@
 """Accepting on PostgreSQL: all submissions that wait are kept in one transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from orderkeep.adapters.sql.hot_postgres.work import PgWork
@@ -11,49 +11,90 @@ from orderkeep.adapters.sql.hot_sqlite.accept import (
     Known,
     Names,
     Prepared,
-    announcement,
 )
-from orderkeep.adapters.sql.hot_sqlite.counters import of_stage
+from orderkeep.adapters.sql.hot_sqlite.counters import ORDERS, of_stage
 from orderkeep.adapters.sql.hot_sqlite.outbox import TOPIC
 from orderkeep.adapters.sql.lanes import Gates
 from orderkeep.adapters.sql.postgres.raw import Raw
+from orderkeep.kernel.ids import OrderNo
 from orderkeep.orders import announce
 from orderkeep.orders.events import SCHEMA_VERSION
 from orderkeep.orders.order import Stage
 
-_ASKED = "unnest($1::text[], $2::text[]) AS asked (partner_id, name)"
-_BY_KEY = (
-    "SELECT k.partner_id, k.key, k.order_n, k.body_sha256, o.client_ref, o.created_at"
-    f" FROM {_ASKED} JOIN idempotency k ON k.partner_id = asked.partner_id AND k.key = asked.name"
-    " JOIN orders o ON o.n = k.order_n"
-)
-_BY_REF = (
-    "SELECT o.partner_id, o.client_ref, o.n, o.body_sha256, o.client_ref, o.created_at"
-    f" FROM {_ASKED} JOIN orders o ON o.partner_id = asked.partner_id"
-    " AND o.client_ref = asked.name"
-)
-# One statement, one round trip; what the rows refer to each other for is checked at its end.
+NOT_YET = 10**17
+"""Above it are the numbers of a batch until the counter has given out real ones."""
+
+_GATES = Gates(BEFORE_COMMIT, AFTER_COMMIT)
+
+# Each finds at most one, and says so: a plan made while the tables were empty would else read all
+# orders, or all of the partner's, for as long as it is kept. "From here on, the first" leaves no
+# index to choose but the one of clients' numbers.
+_KNOWN = """
+SELECT true, k.* FROM unnest($1::text[], $2::text[]) AS asked (partner_id, name)
+CROSS JOIN LATERAL (
+    SELECT k.partner_id, k.key, k.order_n, k.body_sha256, o.client_ref, o.created_at
+    FROM idempotency k JOIN orders o ON o.n = k.order_n
+    WHERE k.partner_id = asked.partner_id AND k.key = asked.name LIMIT 1
+) k
+UNION ALL
+SELECT false, o.* FROM unnest($1::text[], $3::text[]) AS asked (partner_id, name)
+CROSS JOIN LATERAL (
+    SELECT o.partner_id, o.client_ref AS name, o.n, o.body_sha256, o.client_ref, o.created_at
+    FROM orders o WHERE (o.partner_id, o.client_ref) >= (asked.partner_id, asked.name)
+    ORDER BY o.partner_id, o.client_ref LIMIT 1
+) o WHERE o.partner_id = asked.partner_id AND o.name = asked.name
+"""
+# One statement, and the whole transaction: the counter of order numbers is held from here to the
+# commit, and nobody who thinks, stands still or dies meanwhile holds it. What the rows refer to
+# each other for is checked at its end. Numbers above NOT_YET are moved down to those that were
+# taken; sorted names and counters in this order, as everywhere: nobody waits in a circle.
 _KEEP = f"""
-WITH fresh AS (
+WITH taken AS (
+    INSERT INTO counters (name, value) VALUES ('{ORDERS}', $1::bigint)
+    ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value
+    RETURNING value - $1 AS last, value - $1 - {NOT_YET} AS down
+), fresh AS (
     INSERT INTO orders (n, partner_id, channel, client_ref, body_sha256, stage_since, created_at,
         changed_at, priority, due_at, timer_at, promise_at, summary, pieces, version, stage,
         due_owner, risk, price_state, is_open, is_claimable)
-    SELECT *, 1, 'SUBMITTED', 'engine', 'ok', 'queued', true, false
-    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[],
-        $7::timestamptz[], $8::timestamptz[], $9::smallint[], $10::timestamptz[],
-        $11::timestamptz[], $12::timestamptz[], $13::text[], $14::int[])
+    SELECT one.n + down, partner_id, channel, client_ref, sha256, at, at, at, priority, due_at,
+        timer_at, promise_at, summary, pieces, 1, 'SUBMITTED', 'engine', 'ok', 'queued', true, false
+    FROM taken, unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[],
+        $7::timestamptz[], $8::smallint[], $9::timestamptz[], $10::timestamptz[],
+        $11::timestamptz[], $12::text[], $13::int[])
+        AS one (n, partner_id, channel, client_ref, sha256, at, priority, due_at, timer_at,
+            promise_at, summary, pieces)
 ), begun AS (
     INSERT INTO events (order_n, partner_id, at, actor_kind, actor_id, actor_role, command, source,
         trace_id, data, seq, kind, schema_version, stage)
-    SELECT *, 1, 'order.submitted', {SCHEMA_VERSION}, 'SUBMITTED'
-    FROM unnest($1::bigint[], $15::text[], $16::timestamptz[], $17::text[], $18::text[],
-        $19::text[], $20::text[], $21::text[], $22::text[], $23::text[])
+    SELECT one.n + down, partner_id, at, actor_kind, actor_id, actor_role, command, source,
+        trace_id, data, 1, 'order.submitted', {SCHEMA_VERSION}, 'SUBMITTED'
+    FROM taken, unnest($2::bigint[], $3::text[], $7::timestamptz[], $14::text[], $15::text[],
+        $16::text[], $17::text[], $18::text[], $19::text[], $20::text[])
+        AS one (n, partner_id, at, actor_kind, actor_id, actor_role, command, source, trace_id,
+            data)
 ), kept AS (
-    INSERT INTO submissions (order_n, body) SELECT * FROM unnest($1::bigint[], $24::bytea[])
+    INSERT INTO submissions (order_n, body)
+    SELECT one.n + down, body FROM taken, unnest($2::bigint[], $21::bytea[]) AS one (n, body)
+), posted AS (
+    INSERT INTO outbox (id, order_key, at, trace_id, body, kind, schema_version)
+    SELECT id, no, at, trace_id, convert_to('{{"order_no":"' || no || '","version":1}}', 'UTF8'),
+        '{announce.PRICE_WANTED}', {announce.SCHEMA_VERSION}
+    FROM (
+        SELECT id, order_no(one.n + down) AS no, at, trace_id
+        FROM taken, unnest($2::bigint[], $22::text[], $7::timestamptz[], $19::text[])
+            AS one (n, id, at, trace_id)
+    ) one
+), named AS (
+    INSERT INTO idempotency (partner_id, key, body_sha256, order_n, at)
+    SELECT partner_id, key, sha256, CASE WHEN n > {NOT_YET} THEN n + down ELSE n END, at
+    FROM taken, unnest($23::text[], $24::text[], $25::text[], $26::bigint[], $27::timestamptz[])
+        AS one (partner_id, key, sha256, n, at)
+), counted AS (
+    INSERT INTO counters (name, value) SELECT '{of_stage(Stage.SUBMITTED)}', $1 FROM taken
+    ON CONFLICT (name) DO UPDATE SET value = counters.value + excluded.value
 )
-INSERT INTO outbox (id, order_key, at, trace_id, body, kind, schema_version)
-SELECT *, '{announce.PRICE_WANTED}', {announce.SCHEMA_VERSION}
-FROM unnest($25::text[], $26::text[], $27::timestamptz[], $28::text[], $29::bytea[])
+SELECT last FROM taken
 """
 _KEYS = (
     "INSERT INTO idempotency (partner_id, key, body_sha256, order_n, at)"
@@ -64,49 +105,61 @@ _KEYS = (
 class AcceptBatch:
     """Keeps a batch of submissions: each once, under gapless numbers.
 
-    The counter of order numbers is locked first, until the commit. So no other process is half way
-    through accepting when this one looks up keys and clients' numbers: what it does not find is not
-    there. The unique indexes stand behind that promise.
+    Keys and clients' numbers are looked up first, under no lock. Who finds nothing may be wrong by
+    then: another has just accepted the same. A unique index says so, nothing is kept, and the batch
+    is run again and finds it.
     """
 
-    gates: Gates | None = Gates(BEFORE_COMMIT, AFTER_COMMIT)
+    gates: Gates | None = _GATES
+    keeps_itself = True
 
     def run_all(self, work: PgWork, items: Sequence[Prepared]) -> Sequence[Any]:
         """One outcome per item, in order; an exception undoes them all."""
-        following = work.counters.following()
-        desk = Desk(following, *_known(work.pg, items))
+        keys, refs = _known(work.pg, items)
+        desk: Desk = _Unnumbered(NOT_YET + 1, keys.copy(), refs.copy())
         outcomes = [desk.take(item) for item in items]
-        _write(work.pg, desk)
-        if desk.fresh:
-            work.counters.take(len(desk.fresh))
-            work.counters.add(of_stage(Stage.SUBMITTED), len(desk.fresh))
-            work.wake(TOPIC)
+        if not desk.fresh:
+            if desk.key_rows:
+                work.keep(_GATES, _KEYS, *_turned(desk.key_rows))
+            return outcomes
+        [(last,)] = work.keep(_GATES, _KEEP, *_columns(desk))
+        desk = Desk(last + 1, keys, refs)
+        outcomes = [desk.take(item) for item in items]  # Again, with the numbers that it got.
+        work.wake(TOPIC)
         if work.watched:
             work.board_rows += desk.shown()
         return outcomes
 
 
 def _known(pg: Raw, items: Sequence[Prepared]) -> tuple[Names, Names]:
-    partners = [item.submission.partner_id for item in items]
-    keys = pg.fetch(_BY_KEY, partners, [item.submission.key for item in items])
-    refs = pg.fetch(_BY_REF, partners, [item.submission.client_ref for item in items])
-    return _named(keys), _named(refs)
+    asked = [(one.partner_id, one.key, one.client_ref) for one, *_ in items]
+    keys: Names = {}
+    refs: Names = {}
+    for by_key, partner_id, name, *known in pg.fetch(_KNOWN, *_turned(asked)):
+        (keys if by_key else refs)[partner_id, name] = Known(*known)
+    return keys, refs
 
 
-def _named(found: Sequence[Any]) -> Names:
-    return {(row[0], row[1]): Known(*tuple(row)[2:]) for row in found}
+class _Unnumbered(Desk):
+    """Decides what is new before it has numbers to give."""
+
+    def name(self, n: int) -> OrderNo:
+        return OrderNo("")
 
 
-def _write(pg: Raw, desk: Desk) -> None:
-    fresh = desk.fresh
-    if fresh:
-        orders = _turned([(n, *item.order) for n, _, item in fresh])
-        events = _turned([item.event for _, _, item in fresh])
-        bodies = [item.submission.body for _, _, item in fresh]
-        posted = _turned([announcement(no, item) for _, no, item in fresh])
-        pg.fetch(_KEEP, *orders, *events, bodies, *posted)
-    if desk.key_rows:
-        pg.fetch(_KEYS, *_turned(desk.key_rows))
+def _columns(desk: Desk) -> Iterator[Any]:
+    """What ``_KEEP`` is given: how many orders, then column by column."""
+    yield len(desk.fresh)
+    yield [n for n, _, _ in desk.fresh]
+    items = [item for _, _, item in desk.fresh]
+    at = 4  # Stands three times in a row of orders, and is given once.
+    orders = _turned([item.order for item in items])
+    yield from orders[: at + 1]
+    yield from orders[at + 3 :]
+    yield from _turned([item.event[2:] for item in items])
+    yield [item.submission.body for item in items]
+    yield [item.submission.envelope_id for item in items]
+    yield from _turned(desk.key_rows)
 
 
 def _turned(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:

@@ -25,6 +25,8 @@ _CLAIM = (
 class ClaimBatch(sqlite.ClaimBatch):
     """Serves waiting operators in the order they came; nobody gets what another got."""
 
+    keeps_itself = False
+
     def _first(self, work: SqlWork, count: int) -> Iterator[int]:
         return iter([row[0] for row in cast(PgWork, work).pg.fetch(_FIRST, count)])
 

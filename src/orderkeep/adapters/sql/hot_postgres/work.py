@@ -2,7 +2,7 @@
 
 import sqlite3
 from functools import cached_property
-from typing import cast
+from typing import Any, cast
 
 from sqlalchemy import Connection
 
@@ -13,8 +13,10 @@ from orderkeep.adapters.sql.hot_postgres.orders import SqlOrders
 from orderkeep.adapters.sql.hot_postgres.outbox import SqlOutbox
 from orderkeep.adapters.sql.hot_postgres.price_jobs import SqlPriceJobs
 from orderkeep.adapters.sql.hot_postgres.tracking import SqlTracking
+from orderkeep.adapters.sql.lanes import Gates
 from orderkeep.adapters.sql.postgres.link import PgLink
 from orderkeep.adapters.sql.postgres.raw import Raw
+from orderkeep.adapters.sql.postgres.transactions import keep
 from orderkeep.adapters.sql.work import SqlWork
 from orderkeep.orders.view import BoardRow
 
@@ -33,6 +35,10 @@ class PgWork(SqlWork):
     def pg(self) -> Raw:
         """The connection as it is, for PostgreSQL's own SQL."""
         return self._pg_link.raw
+
+    def keep(self, gates: Gates, sql: str, *values: Any) -> list[Any]:
+        """Run one statement that is a whole transaction; returning means it is on disk."""
+        return keep(self._pg_link, gates, sql, values)
 
     @property
     def raw(self) -> sqlite3.Connection:

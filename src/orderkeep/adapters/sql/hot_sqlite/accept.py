@@ -174,6 +174,10 @@ class Desk:
         self.key_rows.append((*key, submission.body_sha256, known.n, item.at))
         return outcome
 
+    def name(self, n: int) -> OrderNo:
+        """What people call the n-th order."""
+        return order_no(n)
+
     def shown(self) -> list[BoardRow]:
         """What watchers of the board see of the fresh orders."""
         return [_board_row(no, item) for _, no, item in self.fresh[:SHOWN]]
@@ -181,7 +185,7 @@ class Desk:
     def _open(self, item: Prepared, ref: tuple[str, str]) -> Acceptance:
         n, submission = self._next, item.submission
         self._next += 1
-        no = order_no(n)
+        no = self.name(n)
         self.fresh.append((n, no, item))
         self._refs[ref] = Known(n, submission.body_sha256, submission.client_ref, item.at)
         return Acceptance(no, submission.client_ref, submission.at, replayed=False)

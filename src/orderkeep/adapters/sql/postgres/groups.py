@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import repeat
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from orderkeep.adapters.sql.hot_postgres.work import PgWork
 from orderkeep.adapters.sql.lanes import RETRY_AFTER, CommitFailed, Failed, Gates
@@ -17,9 +17,10 @@ QUEUE_BOUND = 4096
 SHARE = 512
 """Items in one commit: more would make the first of them wait too long."""
 
+ENOUGH = 16
+"""Items worth a commit of their own while more than one may be under way."""
+
 _Entry = tuple[Any, "asyncio.Future[Any]"]
-Transact = Callable[[Callable[[PgWork], Any], Gates | None], Awaitable[Any]]
-"""Runs a function in a transaction, with the failpoints around its commit."""
 
 
 class PgLane(Protocol):
@@ -28,19 +29,33 @@ class PgLane(Protocol):
     @property
     def gates(self) -> Gates | None: ...
 
+    @property
+    def keeps_itself(self) -> bool:
+        """Whether its last statement is the whole transaction (``PgWork.keep``)."""
+        ...
+
     def run_all(self, work: PgWork, items: Sequence[Any]) -> Sequence[Any]:
         """One outcome per item, in order; an exception undoes them all."""
         ...
 
 
-class Group:
-    """One lane's queue, and the task that empties it while there is something in it."""
+Transact = Callable[[PgLane, Callable[[PgWork], Any]], Awaitable[Any]]
+"""Runs a function in a transaction, with the lane's failpoints around its commit."""
 
-    def __init__(self, lane: PgLane, transact: Transact) -> None:
+
+class Group:
+    """One lane's queue, and the tasks that empty it while there is something in it.
+
+    With more than one ``at_once`` the order of commits is not the order of coming.
+    """
+
+    def __init__(self, lane: PgLane, transact: Transact, at_once: int = 1) -> None:
         self._lane = lane
         self._transact = transact
+        self._at_once = at_once
         self._entries: deque[_Entry] = deque()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._busy = 0
 
     @property
     def depth(self) -> int:
@@ -57,28 +72,38 @@ class Group:
             raise StoreBusy("Too much waits for the database", retry_after=RETRY_AFTER)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._entries.append((item, future))
-        if self._task is None:
-            self._task = asyncio.create_task(self._serve())
+        if len(self._tasks) < self._at_once:
+            self._tasks.add(asyncio.create_task(self._serve()))
         return future
 
     async def drain(self) -> None:
         """Return when nothing waits any more."""
-        while self._task is not None:
-            await asyncio.wait([self._task])
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def _serve(self) -> None:
         taken: list[_Entry] = []
         try:
             while self._entries:
-                taken = [self._entries.popleft() for _ in range(min(SHARE, self.depth))]
-                outcomes = await self._run([item for item, _ in taken])
+                taken = [self._entries.popleft() for _ in range(self._share())]
+                self._busy += 1
+                try:
+                    outcomes = await self._run([item for item, _ in taken])
+                finally:
+                    self._busy -= 1
                 for (_, future), outcome in zip(taken, outcomes, strict=True):
                     _settle(future, outcome)
         except BaseException as error:
             self._give_up(taken, error)
             raise
         finally:
-            self._task = None
+            # At once: whoever comes after the last look at the queue needs another task.
+            self._tasks.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    def _share(self) -> int:
+        """How many to take: one's part of what waits, where that is enough for a commit."""
+        part = max(-(-self.depth // (self._at_once - self._busy)), ENOUGH)
+        return min(part, self.depth, SHARE)
 
     def _give_up(self, taken: Sequence[_Entry], error: BaseException) -> None:
         """A bug of ours, or the end of the loop: nobody may wait for ever."""
@@ -92,7 +117,7 @@ class Group:
         """One outcome per item; a bad item is found by halving, and undone alone."""
         try:
             found: Sequence[Any] = await self._transact(
-                lambda work: self._lane.run_all(work, items), self._lane.gates
+                self._lane, lambda work: self._lane.run_all(work, items)
             )
         except Exception as error:  # noqa: BLE001  # every caller of the batch is told
             shared = isinstance(error, CommitFailed | StoreBusy) or is_not_the_units(error)

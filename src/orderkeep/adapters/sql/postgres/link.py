@@ -130,6 +130,7 @@ def _settings(name: str) -> dict[str, str]:
         "lock_timeout": str(LOCK_TIMEOUT // timedelta(milliseconds=1)),
         "idle_in_transaction_session_timeout": str(IDLE_TIMEOUT // timedelta(milliseconds=1)),
         "timezone": "UTC",
+        "plan_cache_mode": "force_generic_plan",
         "jit": "off",  # our statements are short; compiling one takes longer than running it
     }
 

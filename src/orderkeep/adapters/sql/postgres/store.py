@@ -36,7 +36,7 @@ from orderkeep.adapters.sql.postgres.link import CONNECT_TIMEOUT_S, PgLink, engi
 from orderkeep.adapters.sql.postgres.migrate import require_current
 from orderkeep.adapters.sql.postgres.pool import Pool
 from orderkeep.adapters.sql.postgres.telling import Telling, Told
-from orderkeep.adapters.sql.postgres.transactions import reading, writing
+from orderkeep.adapters.sql.postgres.transactions import alone, reading, writing
 from orderkeep.kernel.bells import Bells
 from orderkeep.kernel.errors import StoreBusy
 from orderkeep.kernel.ids import order_n
@@ -47,6 +47,9 @@ T = TypeVar("T")
 
 CONNECTIONS = 8
 """Of one process for people and reading, beside one for each hot lane and one that listens."""
+
+ACCEPTS_AT_ONCE = 2
+"""Shared commits of the door under way: one is written while the other is made ready."""
 
 CONNECTIONS_BEHIND = 3
 """What workers do on their own: an order at the door must not wait for a connection of theirs."""
@@ -71,13 +74,18 @@ class PgStore:
         self._engine = engine
         self._bells = bells
         self._pool = Pool(engine, CONNECTIONS)
-        self._hot = Pool(engine, 2)
+        self._hot = Pool(engine, ACCEPTS_AT_ONCE + 1)
         self._later = Pool(engine, CONNECTIONS_BEHIND)
         self.behind: Behind[PgWork] = Behind(self)
         self._accepting = AcceptBatch()
         self._claiming = ClaimBatch()
-        lanes: tuple[PgLane, ...] = (self._accepting, self._claiming)
-        self._groups = {id(lane): Group(lane, self._transact_hot) for lane in lanes}
+        lanes: tuple[tuple[PgLane, int], ...] = (
+            (self._accepting, ACCEPTS_AT_ONCE),
+            (self._claiming, 1),
+        )
+        self._groups = {
+            id(lane): Group(lane, self._transact_hot, at_once) for lane, at_once in lanes
+        }
         self._watchers: list[Callable[[Sequence[BoardRow]], None]] = []
         self._running: set[asyncio.Task[Any]] = set()
         self._closing = False
@@ -140,10 +148,11 @@ class PgStore:
         except Exception as error:  # noqa: BLE001  # whatever it was belongs to its caller
             raise fate(error)  # noqa: B904  # it names its cause itself
 
-    async def _transact_hot(self, run: Callable[[PgWork], Any], gates: Gates | None) -> Any:
-        return await self._transact(self._hot, run, gates or _GATES)
+    async def _transact_hot(self, lane: PgLane, run: Callable[[PgWork], Any]) -> Any:
+        gates = None if lane.keeps_itself else lane.gates or _GATES
+        return await self._transact(self._hot, run, gates)
 
-    async def _transact(self, pool: Pool, run: Callable[[PgWork], T], gates: Gates) -> T:
+    async def _transact(self, pool: Pool, run: Callable[[PgWork], T], gates: Gates | None) -> T:
         """Run in a transaction, again while others are faster; the fate of an error is not told.
 
         Raises:
@@ -170,7 +179,7 @@ class PgStore:
         raise AssertionError("the last try returns or raises")
 
     async def _commit(
-        self, link: PgLink, work: PgWork, run: Callable[[PgWork], T], gates: Gates
+        self, link: PgLink, work: PgWork, run: Callable[[PgWork], T], gates: Gates | None
     ) -> T:
         def whole() -> T:
             outcome = run(work)
@@ -178,7 +187,10 @@ class PgStore:
             return outcome
 
         started = perf_counter()
-        outcome = await writing(link, whole, gates.before_commit, gates.after_commit)
+        if gates is None:
+            outcome = await alone(link, whole)
+        else:
+            outcome = await writing(link, whole, gates.before_commit, gates.after_commit)
         self._commits += 1
         self._last_commit_ms = (perf_counter() - started) * 1000
         return outcome

@@ -22,6 +22,8 @@ PENDING = 10_000
 PULSE_S = 10.0
 """How often a silent connection is asked whether it lives."""
 PAUSE_S = 1.0
+GAP_S = 0.005
+"""Between two messages: while much is committed, what comes meanwhile shares the next."""
 
 log = structlog.get_logger()
 
@@ -90,6 +92,7 @@ class Telling:
             while True:
                 await self._rest()
                 await self._send(connection)
+                await asyncio.sleep(GAP_S)
         finally:
             connection.terminate()
 

@@ -1,13 +1,14 @@
 """One transaction: begin, run a function where waiting is possible, commit, and know its fate."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import asyncpg
+from sqlalchemy.util import await_only
 
-from orderkeep.adapters.sql.lanes import BatchLost, CommitFailed
-from orderkeep.adapters.sql.postgres.errors import is_undone
+from orderkeep.adapters.sql.lanes import BatchLost, CommitFailed, Gates
+from orderkeep.adapters.sql.postgres.errors import is_lost, is_undone
 from orderkeep.adapters.sql.postgres.link import PgLink
 from orderkeep.kernel.failpoints import reach
 
@@ -46,6 +47,33 @@ async def reading(link: PgLink, run: Callable[[], T]) -> T:
         return await link.connection.run_sync(lambda _: run())
     finally:
         await undo(link)
+
+
+async def alone(link: PgLink, run: Callable[[], T]) -> T:
+    """Run a function whose statements are transactions of their own; ``keep`` is its last."""
+    return await link.connection.run_sync(lambda _: run())
+
+
+def keep(link: PgLink, gates: Gates, sql: str, values: Sequence[Any]) -> list[Any]:
+    """Run one statement that is a whole transaction; returning means its changes are on disk.
+
+    Called inside ``alone``. Nothing is locked while this process thinks or stands still.
+
+    Raises:
+        CommitFailed: nobody knows whether it is on disk.
+        asyncpg.PostgresError: the server said no; nothing was done.
+    """
+    statement = link.raw.prepared(sql)  # A connection that is lost here has surely done nothing.
+    reach(gates.before_commit)
+    try:
+        found: list[Any] = await_only(statement.fetch(*values))
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        if not is_lost(error):
+            raise
+        link.drop()
+        raise CommitFailed(str(error)) from error
+    reach(gates.after_commit)
+    return found
 
 
 async def undo(link: PgLink) -> None:
