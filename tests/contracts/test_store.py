@@ -24,6 +24,7 @@ from orderkeep.adapters.sql.postgres.store import PgStore
 from orderkeep.adapters.sql.store import SqliteStore, open_store
 from orderkeep.adapters.sql.work import SqlWork
 from orderkeep.delivery.envelope import Envelope
+from orderkeep.delivery.ports import Tried
 from orderkeep.delivery.search import PAGE, Search
 from orderkeep.intake.ports import ClientRefTaken, KeyReused, Submission
 from orderkeep.kernel.bells import Bells
@@ -469,6 +470,41 @@ async def test_an_envelope_is_received_once(store: Store) -> None:
     assert await store.write(lambda work: work.inbox.receive("bridge", [one], NOON)) == 1
 
 
+async def test_a_broker_s_answer_is_kept_with_its_row_unless_another_has_the_row(
+    store: Store,
+) -> None:
+    await store.write(lambda work: work.outbox.post([an_envelope("a1"), an_envelope("b1", "b")]))
+    mine = await store.write(lambda work: work.outbox.lease(NOON, later(1), 10))
+    nacked = Tried(carried=False, answer="nacked", began=later(1), ended=later(2))
+    await store.write(lambda work: work.outbox.note([(row, nacked) for row in mine]))
+    [again, _] = await store.write(lambda work: work.outbox.lease(later(3), later(9), 10))
+
+    confirmed = Tried(carried=True, answer="confirmed", began=later(4), ended=later(5))
+    await store.write(lambda work: work.outbox.note([(again, confirmed), (mine[1], confirmed)]))
+    await store.write(lambda work: work.outbox.note([]))
+
+    sql = "SELECT id, answer, tries, answered_at - published_at FROM outbox ORDER BY row"
+    found = await store.read(lambda work: work.raw.execute(sql).fetchall())
+    assert [row[:3] for row in found] == [("a1", "confirmed", 2), ("b1", "nacked", 1)]
+    assert found[0][3] == found[1][3]
+
+
+async def test_what_the_broker_gave_up_on_is_a_dead_letter_unless_it_was_tried_here(
+    store: Store,
+) -> None:
+    arrived = [an_envelope("a1", "a"), an_envelope("b1", "b"), an_envelope("c1", "c")]
+    await store.write(lambda work: work.inbox.receive("quoting", arrived, NOON))
+    a1, b1, _ = await store.read(lambda work: work.inbox.due("quoting", NOON, 10))
+    await store.write(lambda work: work.inbox.retry(a1.row, later(5), "it failed"))
+    await store.write(lambda work: work.inbox.handled(b1.row, NOON))
+
+    for one in arrived:
+        await store.write(lambda work, id_=one.id: work.inbox.bury("quoting", id_, NOON, "limit"))  # type: ignore[misc]
+
+    sql = "SELECT message_id, why FROM inbox WHERE dead_at IS NOT NULL"
+    assert await store.read(lambda work: work.raw.execute(sql).fetchall()) == [("c1", "limit")]
+
+
 async def test_a_known_id_with_another_body_is_set_aside(store: Store) -> None:
     changed = an_envelope("a1", body=b'{"changed":true}')
     await store.write(lambda work: work.inbox.receive("quoting", [an_envelope("a1")], NOON))
@@ -614,9 +650,13 @@ async def test_only_what_is_missing_and_overdue_is_searched_for(store: Store) ->
     await store.write(lambda work: work.outbox.sent(leased[1:3], NOON - timedelta(hours=1)))
     await store.write(lambda work: work.outbox.sent(leased[3:], NOON))
     await store.write(lambda work: work.inbox.receive("quoting", sent[1:2], NOON))
-    quiet = [False, True]
+    answers = [False, True]
     routes = {"price.wanted": ("quoting",)}
-    search = Search(store, routes, lambda: quiet.pop(0), Noon())
+
+    async def quiet() -> bool:
+        return answers.pop(0)
+
+    search = Search(store, routes, quiet, Noon())
 
     await search.step()
     assert await carried_names(store) == names  # something is still coming: nothing is missing
@@ -633,7 +673,11 @@ async def test_the_search_goes_through_every_page_and_begins_anew(store: Store) 
     await store.write(lambda work: work.outbox.sent(leased[100:], lately))
     there = [one for n, one in enumerate(sent) if n not in {99, 100, 100 + PAGE}]
     await store.write(lambda work: work.inbox.receive("quoting", there, NOON))
-    search = Search(store, {"price.wanted": ("quoting",)}, lambda: True, Noon())
+
+    async def quiet() -> bool:
+        return True
+
+    search = Search(store, {"price.wanted": ("quoting",)}, quiet, Noon())
 
     async def found() -> list[str]:
         await search.step()

@@ -9,11 +9,12 @@ from random import Random
 import pytest
 
 from orderkeep.adapters.embedded import NOBODY, EmbeddedTransport
+from orderkeep.adapters.kafka.transport import KafkaTransport
 from orderkeep.adapters.rabbitmq.transport import RabbitTransport
 from orderkeep.adapters.sql.migrate import migrate
 from orderkeep.adapters.sql.store import SqliteStore, open_store
 from orderkeep.delivery.envelope import Envelope
-from orderkeep.delivery.ports import Transport
+from orderkeep.delivery.ports import Transport, Tried
 from orderkeep.delivery.relay import TransportAway
 from orderkeep.kernel.bells import Bells
 from orderkeep.kernel.clock import SystemClock
@@ -26,6 +27,7 @@ from orderkeep.testing.amqp_road import (
     assert_in_order,
     sweep,
 )
+from orderkeep.testing.kafka_mock import HASTY, KafkaMock
 from orderkeep.testing.rabbitmq_node import RabbitNode
 
 DEADLINE_S = 20
@@ -45,9 +47,9 @@ class Carrier:
         async with asyncio.timeout(DEADLINE_S):
             while left:
                 try:
-                    carried = await self.transport.publish(left)
+                    carried = list(await self.transport.publish(left))
                 except TransportAway:
-                    carried = [False] * len(left)
+                    carried = [Tried(carried=False)] * len(left)
                     await asyncio.sleep(0.05)
                 left = [one for one, done in zip(left, carried, strict=True) if not done]
 
@@ -73,7 +75,14 @@ def node() -> Iterator[RabbitNode]:
         yield running
 
 
-@pytest.fixture(params=["embedded", "rabbitmq"])
+@pytest.fixture
+def cluster() -> Iterator[KafkaMock]:
+    """A mock of librdkafka's, not a real Kafka."""
+    with KafkaMock() as running:
+        yield running
+
+
+@pytest.fixture(params=["embedded", "rabbitmq", "kafka"])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -82,6 +91,8 @@ def kind(request: pytest.FixtureRequest) -> str:
 def url(request: pytest.FixtureRequest, kind: str) -> str:
     if kind == "embedded":
         return "embedded:"
+    if kind == "kafka":
+        return str(request.getfixturevalue("cluster").url)
     address = str(request.getfixturevalue("node").url)
     asyncio.run(sweep(address))
     return address
@@ -96,6 +107,9 @@ async def carrier(url: str, folder: Path) -> AsyncIterator[Carrier]:
     try:
         if url == "embedded:":
             yield Carrier(EmbeddedTransport(store, ROUTES, clock), store, bells)
+        elif url.startswith("kafka:"):
+            async with KafkaTransport(url, store, ROUTES, clock, timing=HASTY) as carrying:
+                yield Carrier(carrying, store, bells)
         else:
             async with RabbitTransport(
                 url, store, ROUTES, clock, Random(3), timing=QUICK
@@ -127,7 +141,8 @@ async def test_what_arrives_is_what_was_sent(url: str, tmp_path: Path) -> None:
 
         now = SystemClock().now()
         due = await at.store.read(lambda work: work.inbox.due("bridge", now, 10))
-        assert [received.envelope for received in due] == sent
+        arrived = {received.envelope.id: received.envelope for received in due}
+        assert arrived == {one.id: one for one in sent}
 
 
 async def test_envelopes_of_an_order_arrive_in_order_in_one_batch_and_over_many(

@@ -16,7 +16,13 @@ import msgspec
 import pytest
 
 from orderkeep.adapters.rabbitmq.declare import declare, drift
-from orderkeep.adapters.rabbitmq.topology import EXCHANGE, UNROUTABLE, inbox_queue, topology
+from orderkeep.adapters.rabbitmq.topology import (
+    EXCHANGE,
+    UNROUTABLE,
+    dead_queue,
+    inbox_queue,
+    topology,
+)
 from orderkeep.observe.traffic import Passed
 from orderkeep.testing.amqp_road import (
     CONSUMERS,
@@ -211,12 +217,22 @@ async def test_connections_that_are_closed_by_the_broker_are_made_anew(
         await at.until_all_is_there()
 
 
-@pytest.mark.parametrize("queue", [inbox_queue("bridge"), inbox_queue("floor"), UNROUTABLE])
-async def test_a_deleted_queue_is_made_anew(url: str, tmp_path: Path, queue: str) -> None:
+@pytest.mark.parametrize(
+    "link, queue",
+    [
+        ("consume.bridge", inbox_queue("bridge")),
+        ("consume.floor", inbox_queue("floor")),
+        ("consume.dead.floor", dead_queue("floor")),
+        ("consume.nobody", UNROUTABLE),
+    ],
+)
+async def test_a_deleted_queue_is_made_anew(
+    url: str, tmp_path: Path, link: str, queue: str
+) -> None:
     async with flowing(url, tmp_path) as at:
         async with admin(url) as harm:
             await harm.queue_delete(queue)
-        await at.until(lambda: at.transport.state()["consume"].attempts > 1)
+        await at.until(lambda: at.transport.state()[link].attempts > 1)
         await at.until_up()
 
         await at.post(30)
@@ -266,13 +282,14 @@ async def test_what_comes_back_is_not_carried_and_holds_up_its_own_order_only(
 
         carried = await at.transport.publish([before, stranger, behind, other])
 
-        assert list(carried) == [True, False, False, True]
+        assert list(map(bool, carried)) == [True, False, False, True]
+        assert [one.answer for one in carried] == ["confirmed", "returned", None, "confirmed"]
         assert at.transport.traffic.total(Passed.RETURNED) == 1
         await at.until(lambda: len(at.arrived("bridge")) == 2)
         # It is mended by the next connection, without anybody's help.
         await at.until(lambda: at.transport.state()["publish"].attempts > 1)
         await at.until_up()
-        assert list(await at.transport.publish([stranger, behind])) == [True, True]
+        assert all(await at.transport.publish([stranger, behind]))
         await at.until(lambda: at.arrived("nobody") == [stranger.id])
         await at.until(lambda: len(at.arrived("bridge")) == 3)
         assert at.arrived("bridge")[2] == behind.id
@@ -296,8 +313,8 @@ async def test_while_the_store_is_away_nothing_is_consumed_and_nothing_worn_out(
     async with flowing(url, tmp_path) as at:
         at.shelf.away = True
         await at.post(60)
-        await at.until(lambda: at.transport.state()["consume"].connected_since is None)
-        await at.until(lambda: at.transport.state()["consume"].attempts > 4)
+        await at.until(lambda: at.transport.state()["consume.bridge"].connected_since is None)
+        await at.until(lambda: at.transport.state()["consume.bridge"].attempts > 4)
         delivered = at.transport.traffic.total(Passed.DELIVERED)
         await asyncio.sleep(0.5)
         assert at.transport.traffic.total(Passed.DELIVERED) == delivered
@@ -308,6 +325,79 @@ async def test_while_the_store_is_away_nothing_is_consumed_and_nothing_worn_out(
         async with admin(url) as look:
             dead = await look.queue_declare("orderkeep.dead.bridge", passive=True)
         assert dead.message_count == 0
+
+
+@asynccontextmanager
+async def hanging(node: RabbitNode, queue: str) -> AsyncIterator[None]:
+    """A queue whose leader answers nobody, while the broker is well."""
+    await asyncio.to_thread(node.ctl, "eval", f"sys:suspend('%2F_{queue}').")
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(node.ctl, "eval", f"sys:resume('%2F_{queue}').")
+
+
+async def test_a_queue_that_hangs_holds_up_nobody_else(
+    node: RabbitNode, url: str, tmp_path: Path
+) -> None:
+    """It held up all: on one connection, and for as long as it was the oldest in the outbox."""
+    hung = [an_envelope(n, "cancelled", key=f"order-{n}") for n in range(300)]
+    others = [an_envelope(n, "priced", key=f"order-{n}") for n in range(300, 400)]
+    async with road(url, tmp_path) as at:
+        await at.until_up()
+        async with hanging(node, inbox_queue("floor")):
+            at.posted = [*hung, *others]
+            await at.store.write(lambda work: work.outbox.post(at.posted))
+
+            await at.until(lambda: {one.id for one in others} <= set(at.arrived("bridge")), 60)
+
+            # A new consumer of the hanging queue hangs as well, and alone.
+            await asyncio.to_thread(node.ctl, "close_all_connections", "begin anew")
+            at.posted.append(an_envelope(400, "priced", key="order-400"))
+            await at.store.write(lambda work: work.outbox.post(at.posted[-1:]))
+            await at.until(lambda: at.posted[-1].id in at.arrived("bridge"), 60)
+            assert any(one.startswith("floor") for one in at.missing())
+
+        await at.until(lambda: not at.unsent() and not at.missing(), 60)
+        for consumer in CONSUMERS:
+            assert sorted(at.arrived(consumer)) == sorted(at.meant_for(consumer))
+
+
+async def test_what_the_broker_gives_up_on_becomes_a_dead_letter_with_its_reason(
+    url: str, tmp_path: Path
+) -> None:
+    """In the queue of dead letters it lay where nobody looked."""
+    async with road(url, tmp_path) as at:
+        await at.until_up()
+        at.shelf.away = True  # nobody empties the queues
+        await at.post(2)
+        await at.until(lambda: not at.unsent())
+        await at.until(lambda: not at.transport.state()["consume.bridge"].connected_since)
+        async with admin(url) as harm:
+            await publish_raw(harm, b"rubbish", {}, "x")
+            await refuse(harm, inbox_queue("bridge"), 3)
+
+        at.shelf.away = False
+
+        await at.until(lambda: len(at.ask("SELECT 1 FROM inbox WHERE dead_at IS NOT NULL")) == 2)
+        await at.until(lambda: bool(at.ask("SELECT 1 FROM quarantine")))
+        why = "dead letter of the broker: rejected in orderkeep.inbox.bridge"
+        assert at.ask("SELECT DISTINCT consumer, why FROM inbox WHERE dead_at IS NOT NULL") == [
+            ("bridge", why)
+        ]
+        [(aside,)] = at.ask("SELECT why FROM quarantine")
+        assert aside.startswith(f"{why}; not an envelope")
+        await at.until(lambda: at.transport.traffic.total(Passed.BURIED) == 2)
+
+
+async def refuse(channel: Any, queue: str, number: int) -> None:
+    """Take messages and say that they are not wanted."""
+    taken: asyncio.Queue[Any] = asyncio.Queue()
+    told = await channel.basic_consume(queue, taken.put)
+    for _ in range(number):
+        one = await taken.get()
+        await channel.basic_nack(one.delivery.delivery_tag, requeue=False)
+    await channel.basic_cancel(told.consumer_tag)
 
 
 async def test_nothing_is_acked_before_it_is_on_our_disk(
@@ -326,9 +416,9 @@ async def test_nothing_is_acked_before_it_is_on_our_disk(
         async with asyncio.timeout(30):
             while await asyncio.to_thread(kept_for_us, node) != meant:
                 pass
-        tries = at.transport.state()["consume"].attempts
+        tries = at.transport.state()["consume.bridge"].attempts
         await asyncio.to_thread(node.ctl, "close_all_connections", "the commit was slow")
-        await at.until(lambda: at.transport.state()["consume"].attempts > tries)
+        await at.until(lambda: at.transport.state()["consume.bridge"].attempts > tries)
         assert at.missing()
         at.shelf.let_go()
 

@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import structlog
 
 from orderkeep.delivery.envelope import Envelope
-from orderkeep.delivery.ports import InboxStore
+from orderkeep.delivery.ports import InboxStore, Tried
 from orderkeep.kernel.clock import Clock
 from orderkeep.kernel.failpoints import failpoint, reach
 from orderkeep.kernel.store import Store
+from orderkeep.observe.traffic import Hop, Passed, Traffic
 
 NOBODY = "nobody"
 """Where envelopes are put aside that have no receiver: dead letters from the beginning."""
@@ -42,8 +43,13 @@ class EmbeddedTransport:
         self._store = store
         self._routes = routes
         self._clock = clock
+        self.traffic = Traffic()
 
-    async def publish(self, envelopes: Sequence[Envelope]) -> Sequence[bool]:
+    def state(self) -> Mapping[str, NoReturn]:
+        """There is no connection that could be lost."""
+        return {}
+
+    async def publish(self, envelopes: Sequence[Envelope]) -> Sequence[Tried]:
         """Carry envelopes; a kind without a route is put aside as a dead letter, and shown.
 
         Left where it was it would be the first of its order for ever, and stop all behind it.
@@ -51,15 +57,18 @@ class EmbeddedTransport:
         now = self._clock.now()
         unrouted = [envelope for envelope in envelopes if envelope.kind not in self._routes]
 
-        def receive(work: EmbeddedWork) -> None:
+        def receive(work: EmbeddedWork) -> dict[str, int]:
+            new = {}
             for consumer, theirs in self._by_consumer(envelopes).items():
-                work.inbox.receive(consumer, theirs, now)
+                new[consumer] = work.inbox.receive(consumer, theirs, now)
                 work.wake(f"inbox:{consumer}")
             put_aside(work, unrouted, now)
+            return new
 
         reach(BEFORE_RECEIVE)
-        await self._store.write(receive)
+        new = await self._store.write(receive)
         reach(AFTER_RECEIVE)
+        self._count(envelopes, new, now)
         for envelope in unrouted:
             log.error(
                 "envelope.parked",
@@ -68,7 +77,24 @@ class EmbeddedTransport:
                 order_id=envelope.order_key,
                 reason=UNROUTED,
             )
-        return [True] * len(envelopes)
+        return [Tried(carried=True)] * len(envelopes)
+
+    def _count(self, envelopes: Sequence[Envelope], new: Mapping[str, int], now: datetime) -> None:
+        for one in envelopes:
+            self.traffic.count(Passed.PUBLISHED, one.kind)
+            self.traffic.count(Passed.CONFIRMED, one.kind)
+            self.traffic.took(Hop.RECEIVE, one.kind, (now - one.at).total_seconds())
+            log.info(
+                "envelope.carried",
+                envelope_id=one.id,
+                kind=one.kind,
+                order_id=one.order_key,
+                trace_id=one.trace_id,
+            )
+        for consumer, theirs in self._by_consumer(envelopes).items():
+            self.traffic.count(Passed.DELIVERED, consumer, len(theirs))
+            self.traffic.count(Passed.RECEIVED, consumer, new[consumer])
+            self.traffic.count(Passed.DUPLICATES, consumer, len(theirs) - new[consumer])
 
     def _by_consumer(self, envelopes: Sequence[Envelope]) -> dict[str, list[Envelope]]:
         sorted_out: dict[str, list[Envelope]] = {}

@@ -7,11 +7,13 @@ from typing import Generic, Protocol, TypeVar
 
 import structlog
 
+from orderkeep.delivery.envelope import Envelope
 from orderkeep.delivery.ports import InboxStore, Received
 from orderkeep.kernel.clock import Clock
 from orderkeep.kernel.errors import Conflict, Refused, Unavailable, Uncertain
 from orderkeep.kernel.failpoints import failpoint, reach
 from orderkeep.kernel.store import Store
+from orderkeep.observe.traffic import Hop, Passed, Traffic
 
 BEFORE_HANDLE = failpoint("inbox.before_handle", "received, no effect yet")
 AFTER_HANDLE = failpoint("inbox.after_handle", "effect and mark on disk")
@@ -44,7 +46,9 @@ class InboxWorker(Generic[WorkT]):
         consumer: str,
         handler: Callable[[WorkT, Received, datetime], None],
         clock: Clock,
+        traffic: Traffic | None = None,
     ) -> None:
+        self._traffic = traffic or Traffic()
         self._store = store
         self.consumer = consumer
         self._handler = handler
@@ -79,7 +83,21 @@ class InboxWorker(Generic[WorkT]):
             await self._failed(row, failure)
             return True
         reach(AFTER_HANDLE)
+        self._done(row.envelope)
         return True
+
+    def _done(self, envelope: Envelope) -> None:
+        took_s = (self._clock.now() - envelope.at).total_seconds()
+        self._traffic.count(Passed.HANDLED, envelope.kind)
+        self._traffic.took(Hop.HANDLE, envelope.kind, took_s)
+        log.info(
+            "envelope.handled",
+            consumer=self.consumer,
+            envelope_id=envelope.id,
+            kind=envelope.kind,
+            order_id=envelope.order_key,
+            trace_id=envelope.trace_id,
+        )
 
     async def _failed(self, row: Received, failure: Exception) -> None:
         now = self._clock.now()
@@ -87,8 +105,13 @@ class InboxWorker(Generic[WorkT]):
         said = f": {failure}" if isinstance(failure, Refused) else ""
         why = f"{type(failure).__name__}{said}"
         last = isinstance(failure, Refused) or row.attempts + 1 >= ATTEMPTS
+        self._traffic.count(Passed.PARKED if last else Passed.FAILED, row.envelope.kind)
         log.error(
             "envelope.parked" if last else "envelope.failed",
+            consumer=self.consumer,
+            kind=row.envelope.kind,
+            order_id=row.envelope.order_key,
+            trace_id=row.envelope.trace_id,
             envelope_id=row.envelope.id,
             attempt=row.attempts + 1,
             reason=type(failure).__name__,

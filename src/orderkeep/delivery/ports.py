@@ -1,7 +1,7 @@
 """What delivery asks of the store and of what carries envelopes."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import msgspec
@@ -16,6 +16,24 @@ class Leased(msgspec.Struct, frozen=True):
     row: int
     token: int
     envelope: Envelope
+
+
+class Tried(msgspec.Struct, frozen=True):
+    """What became of one try to carry an envelope; true if every receiver has it on disk.
+
+    ``answer`` is the broker's: ``confirmed``, ``returned``, ``nacked``, or ``unconfirmed`` when it
+    gave none; it and the instants are None where no broker was asked.
+    """
+
+    carried: bool
+    answer: str | None = None
+    began: datetime | None = None
+    ended: datetime | None = None
+    rest: timedelta = timedelta(seconds=1)
+    """How long to leave an envelope alone that was not carried."""
+
+    def __bool__(self) -> bool:
+        return self.carried
 
 
 class Carried(msgspec.Struct, frozen=True):
@@ -54,6 +72,10 @@ class OutboxStore(Protocol):
 
     def sent(self, rows: Sequence[Leased], now: datetime) -> int:
         """Mark rows as carried; returns how many still had the given token."""
+        ...
+
+    def note(self, tries: Sequence[tuple[Leased, Tried]]) -> None:
+        """Keep what a broker answered to the last try of rows that still have the given token."""
         ...
 
     def put_back(self, rows: Sequence[Leased], due: datetime) -> None:
@@ -105,6 +127,10 @@ class InboxStore(Protocol):
         """The try failed; try again at ``due``."""
         ...
 
+    def bury(self, consumer: str, found: EnvelopeId, now: datetime, why: str) -> None:
+        """Make a dead letter of an envelope that was never tried here: the broker gave up on it."""
+        ...
+
     def park(self, row: int, now: datetime, why: str) -> None:
         """Make it a dead letter with its reason; later envelopes of the order may pass."""
         ...
@@ -113,8 +139,8 @@ class InboxStore(Protocol):
 class Transport(Protocol):
     """What carries envelopes."""
 
-    async def publish(self, envelopes: Sequence[Envelope]) -> Sequence[bool]:
-        """Carry envelopes; True means every receiver of that one has it on disk.
+    async def publish(self, envelopes: Sequence[Envelope]) -> Sequence[Tried]:
+        """Carry envelopes; returns what became of each, in their order.
 
         Raises:
             TransportAway: nothing can be carried now.

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import structlog
 
-from orderkeep.delivery.ports import Leased, OutboxStore, Transport
+from orderkeep.delivery.ports import Leased, OutboxStore, Transport, Tried
 from orderkeep.kernel.clock import Clock
 from orderkeep.kernel.errors import Unavailable
 from orderkeep.kernel.failpoints import failpoint, reach
@@ -20,6 +20,8 @@ BATCH = 200
 LEASE = timedelta(seconds=30)
 PAUSE = timedelta(seconds=1)
 """How long rows rest when the transport is away."""
+LOOK_PAST = 5
+"""Batches of which nothing was carried that are put behind before a rest."""
 
 log = structlog.get_logger()
 
@@ -42,6 +44,7 @@ class Relay:
         self._store = store
         self._transport = transport
         self._clock = clock
+        self._fruitless = 0
 
     async def step(self) -> int:
         """Carry one batch; returns how many were carried, 0 when there is cause to rest."""
@@ -53,25 +56,39 @@ class Relay:
         return await self._carry(leased)
 
     async def _carry(self, leased: Sequence[Leased]) -> int:
+        away = False
         try:
-            carried = list(await self._transport.publish([row.envelope for row in leased]))
-        except Unavailable as away:
+            tried = list(await self._transport.publish([row.envelope for row in leased]))
+        except Unavailable as why:
             # The transport being away is not the envelope's fault: no attempt is counted.
-            log.warning("relay.transport_away", reason=type(away).__name__, rows=len(leased))
-            carried = [False] * len(leased)
+            log.warning("relay.transport_away", reason=type(why).__name__, rows=len(leased))
+            away, tried = True, [Tried(carried=False, rest=PAUSE)] * len(leased)
         reach(AFTER_PUBLISH)
-        await self._mark(leased, carried)
+        await self._mark(list(zip(leased, tried, strict=True)))
         reach(AFTER_MARK)
-        return sum(carried)
+        return sum(one.carried for one in tried) or self._past(len(leased), away=away)
 
-    async def _mark(self, leased: Sequence[Leased], carried: Sequence[bool]) -> None:
+    def _past(self, rows: int, *, away: bool) -> int:
+        """What nobody takes just now must not keep what is behind it from being looked at."""
+        self._fruitless += 1
+        if away or self._fruitless % LOOK_PAST == 0:
+            return 0
+        return rows
+
+    async def _mark(self, tried: Sequence[tuple[Leased, Tried]]) -> None:
         now = self._clock.now()
-        done = [row for row, sent in zip(leased, carried, strict=True) if sent]
-        left = [row for row, sent in zip(leased, carried, strict=True) if not sent]
+        done = [row for row, one in tried if one.carried]
+        answered = [pair for pair in tried if pair[1].answer]
+        left: dict[timedelta, list[Leased]] = {}
+        for row, one in tried:
+            if not one.carried:
+                left.setdefault(one.rest, []).append(row)
 
         def mark(work: RelayWork) -> None:
+            if answered:
+                work.outbox.note(answered)
             work.outbox.sent(done, now)
-            if left:
-                work.outbox.put_back(left, now + PAUSE)
+            for rest, rows in left.items():
+                work.outbox.put_back(rows, now + rest)
 
         await self._store.write(mark)

@@ -5,7 +5,7 @@ before its own book-keeping was on disk. The outbox keeps every envelope, and th
 it knows, so whatever is missing there can be sent again without harm.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -46,7 +46,7 @@ class Search:
         self,
         store: Store[SearchWork],
         routes: Mapping[str, Sequence[str]],
-        quiet: Callable[[], bool],
+        quiet: Callable[[], Awaitable[bool]],
         clock: Clock,
         grace: timedelta = GRACE,
     ) -> None:
@@ -59,7 +59,7 @@ class Search:
 
     async def step(self) -> int:
         """Look at one page; returns 0, since nothing of this is in a hurry."""
-        if not self._quiet():
+        if not await self._quiet():
             return 0
         now = self._clock.now()
         page, missing = await self._store.read(lambda work: self._look(work, now - HORIZON))

@@ -43,17 +43,21 @@ QUICK = Timing(
     first_pause=0.05,
     longest_pause=0.5,
     steady=5,
+    rest_refused=0.1,
+    rest_hanging=1.0,
     quiet=0.5,
     look=0.05,
 )
 """A test does not wait as long as a night shift does."""
 
 
-def an_envelope(n: int, kind: str | None = None, body: bytes | None = None) -> Envelope:
+def an_envelope(
+    n: int, kind: str | None = None, body: bytes | None = None, key: str | None = None
+) -> Envelope:
     """The n-th envelope: one of seven orders, and every third kind goes to two consumers."""
     kind = kind or ("cancelled" if n % 3 == 0 else "priced")
     now = SystemClock().now()
-    key, body = f"order-{n % KEYS}", b"%d" % n if body is None else body
+    key, body = key or f"order-{n % KEYS}", b"%d" % n if body is None else body
     return Envelope(EnvelopeId(f"envelope-{n}"), kind, 1, key, now, "0" * 32, body)
 
 

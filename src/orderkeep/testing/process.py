@@ -19,7 +19,7 @@ from orderkeep.bridge.dispatch import Bridge, BridgeSettings
 from orderkeep.bridge.ports import Mes
 from orderkeep.delivery.envelope import Envelope
 from orderkeep.delivery.inbox import InboxWorker
-from orderkeep.delivery.ports import Received
+from orderkeep.delivery.ports import Received, Tried
 from orderkeep.delivery.relay import Relay, TransportAway
 from orderkeep.files.upload import Files
 from orderkeep.floor.workshop import Workshop
@@ -127,7 +127,7 @@ class SimTransport:
         self._faults = faults
         self._carried = carried
 
-    async def publish(self, envelopes: Sequence[Envelope]) -> Sequence[bool]:
+    async def publish(self, envelopes: Sequence[Envelope]) -> Sequence[Tried]:
         odds, strikes = self._faults.odds, self._faults.strikes
         if strikes("transport away", odds.transport_away):
             raise TransportAway("no connection")
@@ -215,6 +215,7 @@ def start(ground: Ground, holder: str) -> Process:
         "price": desk.step,
         "price beside": desk.step,
         "send": bridge.step,
+        "send beside": bridge.step,
         "watch": Watch(store, master, clock).step,
     }
 

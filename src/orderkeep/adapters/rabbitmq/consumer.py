@@ -1,32 +1,43 @@
 """Takes envelopes from the broker into the inbox: on our disk first, then the ack.
 
 Nothing is done with a delivery but keeping it. While the store is away nothing is consumed, and
-what was delivered goes back to the broker.
+what was delivered goes back to the broker. Every queue has a connection of its own: asked about a
+queue that hangs, a broker lets the whole connection hang with it.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
 import aio_pika
+import msgspec
 import structlog
 from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import AMQPError
 
-from orderkeep.adapters.embedded import AFTER_RECEIVE, BEFORE_RECEIVE, NOBODY, UNROUTED, put_aside
+from orderkeep.adapters.embedded import AFTER_RECEIVE, BEFORE_RECEIVE, NOBODY, UNROUTED
 from orderkeep.adapters.rabbitmq.declare import prepare
+from orderkeep.adapters.rabbitmq.keep import (
+    Keep,
+    KeepWork,
+    Read,
+    keep_dead,
+    keep_for,
+    keep_unrouted,
+    read,
+    set_aside,
+    unknown,
+)
 from orderkeep.adapters.rabbitmq.link import Link, Timing, said, was_cancelled
-from orderkeep.adapters.rabbitmq.message import NotAnEnvelope, envelope, foreign_id
-from orderkeep.adapters.rabbitmq.topology import UNROUTABLE, inbox_queue
+from orderkeep.adapters.rabbitmq.topology import UNROUTABLE, dead_queue, inbox_queue
 from orderkeep.delivery.envelope import Envelope
-from orderkeep.delivery.ports import InboxStore
 from orderkeep.kernel.clock import Clock
 from orderkeep.kernel.errors import Unavailable, Uncertain
 from orderkeep.kernel.failpoints import reach
 from orderkeep.kernel.store import Store
-from orderkeep.observe.traffic import Passed, Traffic
+from orderkeep.observe.traffic import Hop, Passed, Traffic
 
 PREFETCH = 200
 """Deliveries a consumer may hold before their ack: as many as share one commit."""
@@ -34,55 +45,53 @@ PREFETCH = 200
 log = structlog.get_logger()
 
 
-class ConsumerWork(Protocol):
-    """A unit of work on the inbox."""
+class Place(msgspec.Struct, frozen=True):
+    """A queue, whose it is, and where what comes from it belongs."""
 
-    @property
-    def inbox(self) -> InboxStore: ...
-
-    def wake(self, topic: str) -> None:
-        """After the commit, tell whoever waits for ``topic``."""
-        ...
+    name: str
+    consumer: str
+    queue: str
+    keep: Keep
 
 
-Keep = Callable[[ConsumerWork, Sequence[Envelope], datetime], int]
-"""Puts envelopes where they belong, in the given unit of work; returns how many were new."""
+def places(routes: Mapping[str, Sequence[str]]) -> list[Place]:
+    """Every queue that is consumed from: inboxes, the broker's dead letters, the unroutable."""
+    names = sorted({name for theirs in routes.values() for name in theirs})
+    return [
+        *(Place(name, name, inbox_queue(name), keep_for(name)) for name in names),
+        *(Place(f"dead.{name}", name, dead_queue(name), keep_dead(name)) for name in names),
+        Place(NOBODY, NOBODY, UNROUTABLE, keep_unrouted(routes)),
+    ]
 
 
-class Consumers:
-    """All consumers of this process, on one connection; the tenant of its link."""
+class Consumer:
+    """One queue, one connection, one loop that keeps what has arrived; the tenant of its link."""
 
     def __init__(
         self,
-        store: Store[ConsumerWork],
+        place: Place,
+        store: Store[KeepWork],
         routes: Mapping[str, Sequence[str]],
         clock: Clock,
         traffic: Traffic,
         timing: Timing,
         max_length: int | None = None,
     ) -> None:
+        self.place = place
         self._store = store
         self._routes = routes
-        self._max_length = max_length
         self._clock = clock
         self._traffic = traffic
         self._timing = timing
-        names = sorted({name for theirs in routes.values() for name in theirs})
-        self._places = [(name, inbox_queue(name), keep_for(name)) for name in names]
-        self._places.append((NOBODY, UNROUTABLE, keep_unrouted(routes)))
-        self._running: list[_Consumer] = []
+        self._max_length = max_length
+        self._arrived: asyncio.Queue[Any] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+        self._channel: Any = None
         self._last_s = 0.0
+        self.drift: tuple[str, ...] = ()
         self.link: Link | None = None
 
-    @property
-    def is_quiet(self) -> bool:
-        """Whether all consumers receive, and nothing has come for a while."""
-        up = self.link is not None and self.link.is_up
-        return up and monotonic() - self._last_s >= self._timing.quiet
-
-    def stir(self) -> None:
-        """Something came, or may come now."""
-        self._last_s = monotonic()
+    # --- tenant of the link ---------------------------------------------------------------------
 
     async def ready(self) -> None:
         """Return when the store takes work; consuming before that would only wear envelopes out.
@@ -94,76 +103,63 @@ class Consumers:
         await self._store.write(lambda work: work.inbox.receive(NOBODY, (), now))
 
     async def move_in(self, connection: aio_pika.Connection) -> None:
-        """Consume from every queue, each on a channel of its own; a deleted one is made again."""
-        self.stir()
-        await prepare(connection, self._routes, self._timing.call, self._max_length)
-        for name, queue, keep in self._places:
-            consumer = _Consumer(self, name, keep)
-            self._running.append(consumer)
-            await consumer.begin(connection, queue)
+        """Consume from the queue; a deleted one is made again."""
+        self._last_s = monotonic()
+        seconds, queue = self._timing.call, self.place.queue
+        self.drift = await prepare(connection, self._routes, seconds, self._max_length, only=queue)
+        opened = connection.channel(publisher_confirms=False)
+        await opened.initialize()
+        opened.close_callbacks.add(self._closed)
+        self._channel = channel = await opened.get_underlay_channel()
+        channel.on_consumer_cancel_callbacks.add(self._cancelled)
+        await channel.basic_qos(prefetch_count=PREFETCH, timeout=seconds)
+        self._arrived = asyncio.Queue()
+        self._task = asyncio.create_task(self._run(), name=f"consumer.{self.place.name}")
+        await channel.basic_consume(queue, self._arrived.put, timeout=seconds)
 
     async def move_out(self) -> None:
         """Stop; what was not acked comes again."""
-        gone, self._running = self._running, []
-        for consumer in gone:
-            await consumer.end()
+        task, self._task, self._channel = self._task, None, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
 
-    def broken(self, why: str) -> None:
+    # --- what is left ---------------------------------------------------------------------------
+
+    async def is_empty(self) -> bool:
+        """Whether nothing has come for a while, and the broker holds nothing back either.
+
+        Where several processes consume, the broker hands everything to one of them: that nothing
+        comes here says nothing about the queue.
+        """
+        channel = self._channel
+        resting = monotonic() - self._last_s >= self._timing.quiet
+        if channel is None or self.link is None or not self.link.is_up or not resting:
+            return False
+        try:
+            found = await channel.queue_declare(
+                self.place.queue, passive=True, timeout=self._timing.call
+            )
+        except (AMQPError, OSError, TimeoutError, RuntimeError) as failure:
+            self._broken(f"{self.place.queue} does not answer: {said(failure)}")
+            return False
+        if found.message_count:
+            self._last_s = monotonic()  # whoever receives it needs a while for the rest as well
+        return not found.message_count
+
+    # --- keeping --------------------------------------------------------------------------------
+
+    def _broken(self, why: str) -> None:
         """Give the connection up: the broker gives everything unacked to the next one."""
         if self.link is not None:
             self.link.broken(why)
 
-    @property
-    def store(self) -> Store[ConsumerWork]:
-        return self._store
-
-    @property
-    def clock(self) -> Clock:
-        return self._clock
-
-    @property
-    def traffic(self) -> Traffic:
-        return self._traffic
-
-    @property
-    def timing(self) -> Timing:
-        return self._timing
-
-
-class _Consumer:
-    """One queue, one channel, one loop that keeps what has arrived."""
-
-    def __init__(self, all_: Consumers, name: str, keep: Keep) -> None:
-        self._all = all_
-        self._name = name
-        self._keep = keep
-        self._arrived: asyncio.Queue[Any] = asyncio.Queue()
-        self._task: asyncio.Task[None] | None = None
-        self._channel: Any = None
-
-    async def begin(self, connection: aio_pika.Connection, queue: str) -> None:
-        opened = connection.channel(publisher_confirms=False)
-        await opened.initialize()
-        opened.close_callbacks.add(self._closed)
-        channel = await opened.get_underlay_channel()
-        channel.on_consumer_cancel_callbacks.add(self._cancelled)
-        seconds = self._all.timing.call
-        await channel.basic_qos(prefetch_count=PREFETCH, timeout=seconds)
-        self._channel = channel
-        self._task = asyncio.create_task(self._run(), name=f"consumer.{self._name}")
-        await channel.basic_consume(queue, self._arrived.put, timeout=seconds)
-
-    async def end(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
-
     def _closed(self, _: AbstractChannel | None, error: BaseException | None = None) -> None:
-        self._all.broken(f"channel of {self._name} closed: {said(error)}")
+        self._broken(f"channel of {self.place.name} closed: {said(error)}")
 
     def _cancelled(self, _: object) -> None:
         # The queue was deleted, or its leader has moved: both are mended by beginning anew.
-        self._all.broken(f"consumer of {self._name} cancelled by the broker")
+        self._broken(f"consumer of {self.place.name} cancelled by the broker")
 
     async def _run(self) -> None:
         try:
@@ -172,108 +168,72 @@ class _Consumer:
         except asyncio.CancelledError:
             if was_cancelled():
                 raise
-            self._all.broken(f"channel of {self._name} closed")
+            self._broken(f"channel of {self.place.name} closed")
         except (Unavailable, Uncertain) as away:
-            log.warning("consumer.store_away", consumer=self._name, reason=type(away).__name__)
-            self._all.broken(f"store away: {said(away)}")
+            log.warning("consumer.store_away", consumer=self.place.name, reason=type(away).__name__)
+            self._broken(f"store away: {said(away)}")
         except (AMQPError, OSError, TimeoutError, RuntimeError) as failure:
-            self._all.broken(f"ack of {self._name} failed: {said(failure)}")
+            self._broken(f"ack of {self.place.name} failed: {said(failure)}")
         except Exception as failure:  # Top of a worker loop: nothing was acked.
-            log.exception("consumer.failed", consumer=self._name, reason=type(failure).__name__)
-            self._all.broken(said(failure))
+            log.exception(
+                "consumer.failed", consumer=self.place.name, reason=type(failure).__name__
+            )
+            self._broken(said(failure))
 
     def _waiting(self) -> list[Any]:
         """What else has arrived: it shares the commit."""
         return [self._arrived.get_nowait() for _ in range(self._arrived.qsize())]
 
     async def _take(self, deliveries: Sequence[Any]) -> None:
-        self._all.stir()
-        read = [_Read(one) for one in deliveries]
-        self._all.traffic.count(Passed.DELIVERED, self._name, len(read))
-        again = sum(one.redelivered for one in read)
-        self._all.traffic.count(Passed.REDELIVERED, self._name, again)
-        now = self._all.clock.now()
+        self._last_s = monotonic()
+        found = [read(one) for one in deliveries]
+        again = sum(one.redelivered for one in found)
+        self._traffic.count(Passed.DELIVERED, self.place.consumer, len(found))
+        self._traffic.count(Passed.REDELIVERED, self.place.consumer, again)
+        now = self._clock.now()
         reach(BEFORE_RECEIVE)
-        new = await self._all.store.write(lambda work: self._put_down(work, read, now))
+        new = await self._store.write(lambda work: self._put_down(work, found, now))
         reach(AFTER_RECEIVE)
-        self._count(read, new)
+        self._count(found, new, now)
         # They arrived in the order of their tags, and none of them has been left out.
-        async with asyncio.timeout(self._all.timing.call):
+        async with asyncio.timeout(self._timing.call):
             await self._channel.basic_ack(deliveries[-1].delivery_tag, multiple=True)
 
-    def _put_down(self, work: ConsumerWork, read: Sequence["_Read"], now: datetime) -> int:
-        for one in read:
-            if one.envelope is None:
-                work.inbox.set_aside(self._name, one.id, one.body, one.why, now)
-        return self._keep(work, [one.envelope for one in read if one.envelope], now)
+    def _put_down(self, work: KeepWork, found: Sequence[Read], now: datetime) -> int:
+        set_aside(work, self.place.consumer, found, now)
+        return self.place.keep(work, found, now)
 
-    def _count(self, read: Sequence["_Read"], new: int) -> None:
-        count, name = self._all.traffic.count, self._name
-        bad = [one for one in read if one.envelope is None]
-        count(Passed.RECEIVED, name, new)
-        count(Passed.DUPLICATES, name, max(0, len(read) - len(bad) - new))  # one may be for two
-        count(Passed.QUARANTINED, name, len(bad))
-        for one in read:
-            one.tell(name)
+    # --- telling --------------------------------------------------------------------------------
 
+    def _count(self, found: Sequence[Read], new: int, now: datetime) -> None:
+        count, name = self._traffic.count, self.place.consumer
+        bad = sum(one.envelope is None for one in found)
+        kept = Passed.BURIED if self.place.queue == dead_queue(name) else Passed.RECEIVED
+        count(kept, name, new)
+        count(Passed.DUPLICATES, name, max(0, len(found) - bad - new))  # one may be for two
+        count(Passed.QUARANTINED, name, bad)
+        for one in found:
+            self._tell(one, now)
 
-class _Read:
-    """A delivery, read; ``envelope`` is None if it is not one, and ``why`` says what is wrong."""
-
-    def __init__(self, delivery: Any) -> None:
-        properties = delivery.header.properties
-        self.body = bytes(delivery.body)
-        self.redelivered = bool(delivery.delivery.redelivered)
-        self.id = foreign_id(properties.message_id)
-        self.why = ""
-        self.envelope: Envelope | None = None
-        try:
-            self.envelope = envelope(properties.headers, self.body)
-        except NotAnEnvelope as error:
-            self.why = f"not an envelope: {error}"
-
-    def tell(self, consumer: str) -> None:
-        if self.envelope is None:
-            log.error("envelope.quarantined", consumer=consumer, message_id=self.id, why=self.why)
+    def _tell(self, one: Read, now: datetime) -> None:
+        name, known = self.place.consumer, one.envelope
+        if known is None:
+            log.error("envelope.quarantined", consumer=name, message_id=one.id, why=one.why)
             return
-        log.info(
-            "envelope.received",
-            consumer=consumer,
-            envelope_id=self.envelope.id,
-            kind=self.envelope.kind,
-            order_id=self.envelope.order_key,
-            trace_id=self.envelope.trace_id,
-            redelivered=self.redelivered,
-        )
+        if name == NOBODY and unknown([one], self._routes):
+            log.error("envelope.parked", **_facts(known), consumer=name, reason=UNROUTED)
+            return
+        if one.death:
+            log.error("envelope.buried", **_facts(known), consumer=name, reason=one.death)
+            return
+        self._traffic.took(Hop.RECEIVE, known.kind, (now - known.at).total_seconds())
+        log.info("envelope.received", **_facts(known), consumer=name, redelivered=one.redelivered)
 
 
-def keep_for(consumer: str) -> Keep:
-    """Keeps envelopes in the inbox of one consumer."""
-
-    def keep(work: ConsumerWork, envelopes: Sequence[Envelope], now: datetime) -> int:
-        new = work.inbox.receive(consumer, envelopes, now)
-        work.wake(f"inbox:{consumer}")
-        return new
-
-    return keep
-
-
-def keep_unrouted(routes: Mapping[str, Sequence[str]]) -> Keep:
-    """What no queue took: a kind nobody knows is put aside and shown.
-
-    A kind that somebody does take came here because a queue or binding is missing; it goes to
-    whom it is meant for, as if it had been there.
-    """
-
-    def keep(work: ConsumerWork, envelopes: Sequence[Envelope], now: datetime) -> int:
-        new = 0
-        for one in envelopes:
-            for consumer in routes.get(one.kind, ()):
-                new += keep_for(consumer)(work, [one], now)
-        unknown = [one for one in envelopes if one.kind not in routes]
-        new += put_aside(work, unknown, now)
-        for one in unknown:
-            log.error("envelope.parked", envelope_id=one.id, kind=one.kind, reason=UNROUTED)
-        return new
-
-    return keep
+def _facts(envelope: Envelope) -> dict[str, str]:
+    return {
+        "envelope_id": envelope.id,
+        "kind": envelope.kind,
+        "order_id": envelope.order_key,
+        "trace_id": envelope.trace_id,
+    }

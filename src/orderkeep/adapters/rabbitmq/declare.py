@@ -1,7 +1,7 @@
 """Declares what has to be at the broker, and says what is there but different. Deletes nothing."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 import aio_pika
 import structlog
@@ -28,13 +28,19 @@ async def prepare(
     routes: Mapping[str, Sequence[str]],
     seconds: float,
     max_length: int | None = None,
-) -> None:
-    """Declare what these routes need; what differs is logged, and used as it is."""
+    only: str | None = None,
+) -> tuple[str, ...]:
+    """Declare what these routes need, or only what leads to one queue.
+
+    What differs or does not answer is logged, returned in sentences, and used as it is.
+    """
     assert connection.transport is not None  # noqa: S101  # It is connected.
     properties = connection.transport.connection.server_properties
     wanted = topology(routes, version_of(properties.get("version")), max_length)
-    for sentence in await declare(connection, wanted, seconds):
+    told = await declare(connection, wanted.around(only) if only else wanted, seconds)
+    for sentence in told:
         log.error("broker.drifted", what=sentence)
+    return tuple(told)
 
 
 async def declare(connection: aio_pika.Connection, wanted: Topology, seconds: float) -> list[str]:
@@ -42,13 +48,25 @@ async def declare(connection: aio_pika.Connection, wanted: Topology, seconds: fl
 
     ``seconds`` is the deadline of each single declaration.
     """
-    declaring = _Declaring(connection, seconds)
     told: list[str] = []
-    things: tuple[Thing, ...] = (*wanted.exchanges, *wanted.queues, *wanted.bindings)
-    for thing in things:
-        told += await declaring.try_(_sentence_head(thing), _asking(thing))
-    await declaring.close()
+    # One after the other what others stand on; beside each other what may hang on its own.
+    for things in (wanted.exchanges, wanted.queues, wanted.bindings):
+        told += await _each(connection, things, seconds)
     return told
+
+
+async def _each(
+    connection: aio_pika.Connection, things: Iterable[Thing], seconds: float
+) -> list[str]:
+    """Declare things on channels of their own: one that hangs holds up no other."""
+
+    async def one(thing: Thing) -> list[str]:
+        declaring = _Declaring(connection, seconds)
+        told = await declaring.try_(_sentence_head(thing), _asking(thing))
+        await declaring.close()
+        return told
+
+    return [sentence for told in await asyncio.gather(*map(one, things)) for sentence in told]
 
 
 async def drift(connection: aio_pika.Connection, wanted: Topology, seconds: float) -> list[str]:
@@ -88,6 +106,9 @@ class _Declaring:
         except ChannelClosed as refused:
             self._channel = None
             return [f"{head} could not be declared: {refused}"]
+        except TimeoutError:
+            self._channel = None
+            return [f"{head} did not answer within {self._seconds:g} s."]
         return []
 
     async def _open(self) -> AbstractChannel:

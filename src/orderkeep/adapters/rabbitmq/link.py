@@ -46,6 +46,10 @@ class Timing(msgspec.Struct, frozen=True):
     longest_pause: float = 15.0
     steady: float = 30.0
     """A connection that lasted so long was a good one: the pauses begin anew."""
+    rest_refused: float = 1.0
+    """So long nothing is sent of a kind whose queue is full."""
+    rest_hanging: float = 15.0
+    """The same for a kind whose queue did not answer while others did."""
     quiet: float = 30.0
     """So long without a delivery, and the queues are taken to be empty."""
     look: float = 0.1

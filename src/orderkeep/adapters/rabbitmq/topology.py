@@ -52,6 +52,14 @@ class Topology(msgspec.Struct, frozen=True):
     queues: tuple[Queue, ...]
     bindings: tuple[Binding, ...]
 
+    def around(self, queue: str) -> "Topology":
+        """What whoever consumes from one queue needs: it, and what leads to it."""
+        return Topology(
+            self.exchanges,
+            tuple(one for one in self.queues if one.name == queue),
+            tuple(one for one in self.bindings if one.queue == queue),
+        )
+
 
 def inbox_queue(consumer: str) -> str:
     """Where envelopes wait for a consumer."""

@@ -1,6 +1,7 @@
-"""The transport as a whole: a connection to publish on, another to consume on.
+"""The transport as a whole: a connection to publish on, and one for every queue to consume from.
 
-Two, because a broker in need blocks the connections that publish to it, with all that is on them.
+A broker in need blocks the connections that publish to it, with all that is on them; and a queue
+that hangs lets the connection hang on which it was asked for.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,10 +10,12 @@ from random import Random
 from types import TracebackType
 from typing import Self
 
-from orderkeep.adapters.rabbitmq.consumer import Consumers, ConsumerWork
+from orderkeep.adapters.rabbitmq.consumer import Consumer, places
+from orderkeep.adapters.rabbitmq.keep import KeepWork
 from orderkeep.adapters.rabbitmq.link import Link, LinkState, Timing
 from orderkeep.adapters.rabbitmq.publisher import Publisher
 from orderkeep.delivery.envelope import Envelope
+from orderkeep.delivery.ports import Tried
 from orderkeep.kernel.clock import Clock
 from orderkeep.kernel.store import Store
 from orderkeep.observe.traffic import Traffic
@@ -30,7 +33,7 @@ class RabbitTransport:
     def __init__(
         self,
         url: str,
-        store: Store[ConsumerWork],
+        store: Store[KeepWork],
         routes: Mapping[str, Sequence[str]],
         clock: Clock,
         chance: Random,
@@ -40,12 +43,17 @@ class RabbitTransport:
         back: Callable[[], None] = lambda: None,
     ) -> None:
         self.traffic = Traffic()
-        self._publisher = Publisher(routes, self.traffic, timing, max_length)
-        self._consumers = Consumers(store, routes, clock, self.traffic, timing, max_length)
+        self._publisher = Publisher(routes, clock, self.traffic, timing, max_length)
         publishing = Link(url, "publish", self._publisher, clock, chance, timing, up=back)
-        consuming = Link(url, "consume", self._consumers, clock, chance, timing)
-        self._publisher.link, self._consumers.link = publishing, consuming
-        self._links = (publishing, consuming)
+        self._publisher.link = publishing
+        self._consumers = [
+            Consumer(place, store, routes, clock, self.traffic, timing, max_length)
+            for place in places(routes)
+        ]
+        for one in self._consumers:
+            one.link = Link(url, f"consume.{one.place.name}", one, clock, chance, timing)
+        consuming = [one.link for one in self._consumers if one.link]
+        self._links = (publishing, *consuming)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -61,17 +69,30 @@ class RabbitTransport:
     ) -> None:
         await self._stack.aclose()
 
-    async def publish(self, envelopes: Sequence[Envelope]) -> Sequence[bool]:
-        """Carry envelopes; True means the broker has that one on disk for all its consumers.
+    async def publish(self, envelopes: Sequence[Envelope]) -> Sequence[Tried]:
+        """Carry envelopes; true is what the broker has on disk for all its consumers.
 
         Raises:
             TransportAway: nothing can be carried now.
         """
         return await self._publisher.publish(envelopes)
 
-    def is_quiet(self) -> bool:
-        """Whether everything that the broker holds for us has been received, as far as we see."""
-        return self._consumers.is_quiet
+    async def is_quiet(self) -> bool:
+        """Whether everything that the broker holds for us has been received, by whomever.
+
+        It is asked for each queue: of several processes one receives, and the others hear nothing.
+        """
+        for one in self._consumers:
+            if not await one.is_empty():
+                return False
+        return True
+
+    def drift(self) -> list[str]:
+        """What was different at the broker, or missing, when we last connected; in sentences."""
+        told = dict.fromkeys(self._publisher.drift)
+        for one in self._consumers:
+            told |= dict.fromkeys(one.drift)
+        return list(told)
 
     def state(self) -> dict[str, LinkState]:
         """How each connection is just now, by name."""

@@ -7,7 +7,7 @@ from operator import attrgetter
 from orderkeep.adapters.sql.hot_postgres.base import Work
 from orderkeep.adapters.sql.hot_sqlite import outbox as sqlite
 from orderkeep.adapters.sql.types import FARTHEST, to_micros
-from orderkeep.delivery.ports import Leased
+from orderkeep.delivery.ports import Leased, Tried
 
 # Only the first unsent envelope of an order may travel: SKIP LOCKED alone would let the second
 # overtake while another relay takes the first. Row order is commit order within one order, because
@@ -31,6 +31,13 @@ _MINE = "FROM unnest($2::bigint[], $3::int[]) AS mine (row, token)"
 _STILL = "outbox.row = mine.row AND lease_token = mine.token AND sent_at IS NULL"
 _SENT = f"UPDATE outbox SET sent_at = $1 {_MINE} WHERE {_STILL} RETURNING outbox.row"
 _PUT_BACK = f"UPDATE outbox SET leased_until = $1 {_MINE} WHERE {_STILL}"
+_NOTE = """
+UPDATE outbox SET published_at = noted.began, answered_at = noted.ended, answer = noted.answer,
+    tries = tries + 1
+FROM unnest($1::bigint[], $2::int[], $3::timestamptz[], $4::timestamptz[], $5::text[])
+    AS noted (row, token, began, ended, answer)
+WHERE outbox.row = noted.row AND lease_token = noted.token
+"""
 
 
 class SqlOutbox(sqlite.SqlOutbox):
@@ -51,6 +58,11 @@ class SqlOutbox(sqlite.SqlOutbox):
 
     def put_back(self, rows: Sequence[Leased], due: datetime) -> None:
         self._pg.fetch(_PUT_BACK, to_micros(due), *_named(rows))
+
+    def note(self, tries: Sequence[tuple[Leased, Tried]]) -> None:
+        if tries:
+            notes = [sqlite.note_of(tried) for _, tried in tries]
+            self._pg.fetch(_NOTE, *_named([at for at, _ in tries]), *map(list, zip(*notes)))
 
     def release_all(self) -> int:
         # Another process may hold them just now; leases run out by themselves.

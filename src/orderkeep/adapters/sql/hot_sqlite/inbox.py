@@ -42,6 +42,11 @@ _HOLDS = "SELECT 1 FROM inbox WHERE consumer = ? AND message_id = ?"
 _HANDLED = "UPDATE inbox SET handled_at = ? WHERE row = ?"
 _RETRY = "UPDATE inbox SET attempts = attempts + 1, next_at = ?, why = ? WHERE row = ?"
 _PARK = "UPDATE inbox SET attempts = attempts + 1, dead_at = ?, why = ? WHERE row = ?"
+# What was tried or handled has its own fate.
+_BURY = (
+    "UPDATE inbox SET dead_at = ?, why = ? WHERE consumer = ? AND message_id = ?"
+    " AND handled_at IS NULL AND attempts = 0"
+)
 
 
 class SqlInbox:
@@ -74,6 +79,9 @@ class SqlInbox:
 
     def retry(self, row: int, due: datetime, why: str) -> None:
         self._raw.execute(_RETRY, (to_micros(due), why, row))
+
+    def bury(self, consumer: str, found: EnvelopeId, now: datetime, why: str) -> None:
+        self._raw.execute(_BURY, (to_micros(now), why, consumer, found))
 
     def park(self, row: int, now: datetime, why: str) -> None:
         self._raw.execute(_PARK, (to_micros(now), why, row))

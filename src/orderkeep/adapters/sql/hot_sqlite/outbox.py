@@ -7,7 +7,7 @@ from typing import Any
 from orderkeep.adapters.sql.hot_sqlite.base import Work
 from orderkeep.adapters.sql.types import from_micros, is_ahead, to_micros
 from orderkeep.delivery.envelope import Envelope
-from orderkeep.delivery.ports import Carried, Leased
+from orderkeep.delivery.ports import Carried, Leased, Tried
 from orderkeep.kernel.ids import EnvelopeId
 
 TOPIC = "relay"
@@ -32,6 +32,10 @@ _LEASE = (
 _SENT = "UPDATE outbox SET sent_at = ? WHERE row = ? AND lease_token = ? AND sent_at IS NULL"
 _PUT_BACK = (
     "UPDATE outbox SET leased_until = ? WHERE row = ? AND lease_token = ? AND sent_at IS NULL"
+)
+_NOTE = (
+    "UPDATE outbox SET published_at = ?, answered_at = ?, answer = ?, tries = tries + 1"
+    " WHERE row = ? AND lease_token = ?"
 )
 _CARRIED = (
     "SELECT row, id, kind, order_key, sent_at FROM outbox"
@@ -62,6 +66,9 @@ class SqlOutbox:
     def sent(self, rows: Sequence[Leased], now: datetime) -> int:
         at = to_micros(now)
         return self._raw.executemany(_SENT, [(at, row.row, row.token) for row in rows]).rowcount
+
+    def note(self, tries: Sequence[tuple[Leased, Tried]]) -> None:
+        self._raw.executemany(_NOTE, [(*note_of(tried), at.row, at.token) for at, tried in tries])
 
     def carried(self, after: int, limit: int) -> Sequence[Carried]:
         found = self._raw.execute(_CARRIED, (after, limit)).fetchall()
@@ -113,6 +120,13 @@ def _row(envelope: Envelope) -> tuple[Any, ...]:
         envelope.trace_id,
         envelope.body,
     )
+
+
+def note_of(tried: Tried) -> tuple[int | None, int | None, str | None]:
+    """The columns of the last try."""
+    began = None if tried.began is None else to_micros(tried.began)
+    ended = None if tried.ended is None else to_micros(tried.ended)
+    return began, ended, tried.answer
 
 
 def leased(found: tuple[Any, ...]) -> Leased:
