@@ -136,9 +136,14 @@ def database_path(settings: Settings) -> Path:
     return Path(settings.database_url.removeprefix("sqlite:///"))
 
 
+_KAFKA = re.compile(
+    r"kafkas?://([^:@/\s]+:[^:@/\s]+@)?[^:@,/\s]+:[1-9]\d{0,4}(,[^:@,/\s]+:[1-9]\d{0,4})*/?"
+)
+
+
 def is_transport(url: str) -> bool:
     """Whether this names something that can carry envelopes."""
-    if url == "embedded:":
+    if url == "embedded:" or _KAFKA.fullmatch(url):
         return True
     try:
         address = urlsplit(url)
@@ -268,7 +273,7 @@ def _contradictions(settings: Settings) -> list[Fault]:
         (
             is_transport(settings.transport_url),
             "TRANSPORT_URL",
-            "Either embedded:, or an address of the form amqp://user:password@host:5672/vhost.",
+            "embedded:, amqp://user:password@host:5672/vhost or kafka://host:9092,host:9092.",
         ),
         (
             settings.files_url is None or settings.files_url.startswith("file:///"),

@@ -228,15 +228,15 @@ def test_the_description_is_valid_asyncapi() -> None:
     assert wrong == []
 
 
-def test_the_description_describes_every_message_once() -> None:
+def test_the_description_describes_every_message() -> None:
     described = document()
-    said = [
+    said = {
         reference["$ref"]
         for channel in described["channels"].values()
         for reference in channel["messages"].values()
-    ]
+    }
 
-    assert sorted(said) == sorted(f"#/components/messages/{one.key}" for one in contracts())
+    assert said == {f"#/components/messages/{one.key}" for one in contracts()}
     assert described["components"]["messages"].keys() == {one.key for one in contracts()}
 
 

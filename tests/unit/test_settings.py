@@ -22,7 +22,16 @@ def test_a_name_that_no_mes_can_have_is_refused(tmp_path: Path, name: str) -> No
 
 
 @pytest.mark.parametrize(
-    "url", ["amqp://u:secret@broker:5672/v", "amqps://broker", "amqp://u:p@[::1]/%2F", "embedded:"]
+    "url",
+    [
+        "amqp://u:secret@broker:5672/v",
+        "amqps://broker",
+        "amqp://u:p@[::1]/%2F",
+        "embedded:",
+        "kafka://a:9092",
+        "kafka://a:9092,b.local:9093/",
+        "kafkas://u:secret@a:9092,b:9092",
+    ],
 )
 def test_a_transport_is_in_the_database_or_at_a_broker(tmp_path: Path, url: str) -> None:
     settings, _ = load({"ORDERKEEP_TRANSPORT_URL": url}, tmp_path)
@@ -32,7 +41,17 @@ def test_a_transport_is_in_the_database_or_at_a_broker(tmp_path: Path, url: str)
 
 
 @pytest.mark.parametrize(
-    "url", ["embedded", "amqp:", "amqp://", "kafka://b", "amqp://[b/", "amqp://b:secret/", "x"]
+    "url",
+    [
+        "embedded",
+        "amqp:",
+        "amqp://",
+        "kafka://b",
+        "amqp://[b/",
+        "amqp://b:secret/",
+        "x",
+        "kafka://",
+    ],
 )
 def test_a_transport_that_there_is_not_is_refused(tmp_path: Path, url: str) -> None:
     with pytest.raises(Invalid) as refused:

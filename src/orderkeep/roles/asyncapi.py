@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 import orderkeep
+from orderkeep.adapters.kafka import TESTED, TOPIC
 from orderkeep.adapters.mes_http.settings import MesHttpSettings
 from orderkeep.adapters.rabbitmq.topology import EXCHANGE, inbox_queue
 from orderkeep.delivery.cloud_events import AMQP_PREFIX, BATCH, STRUCTURED, Attributes
@@ -49,6 +50,11 @@ def _servers() -> JsonObject:
             "protocolVersion": "0.9.1",
             "description": "The maker's broker, if any; by default tables carry envelopes.",
         },
+        "kafka": {
+            "host": "kafka.example:9092",
+            "protocol": "kafka",
+            "description": f"The maker's Kafka, by choice. Tested {TESTED}.",
+        },
         "door": {
             "host": "orders.example",
             "protocol": "https",
@@ -70,7 +76,12 @@ def _channels(known: Sequence[Contract]) -> JsonObject:
     envelopes = {
         f"envelopes.{kind}": _envelope_channel(kind, known) for kind in sorted(routes(floor=True))
     }
+    inside = [one for one in known if one.family == "envelopes"]
     return envelopes | {
+        "envelopes": _channel(
+            TOPIC, "kafka", inside, "All of them, keyed by the order, with CloudEvents headers."
+        )
+        | {"bindings": {"kafka": {"topic": TOPIC, "bindingVersion": "0.5.0"}}},
         "events": _channel(
             "/v1/events", "door", [one for one in known if one.family == "events"],
             "What happened to a partner's orders, oldest first; GET it again behind the last id.",
@@ -114,7 +125,7 @@ def _named(known: Sequence[Contract], *keys: str) -> list[Contract]:
 
 
 def _operations() -> JsonObject:
-    inside = [f"envelopes.{kind}" for kind in sorted(routes(floor=True))]
+    inside = ["envelopes", *(f"envelopes.{kind}" for kind in sorted(routes(floor=True)))]
     said = {f"carry.{channel}": _operation("send", channel) for channel in inside}
     heard = {f"take.{channel}": _operation("receive", channel) for channel in inside}
     return said | heard | {

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from random import Random
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,7 @@ from orderkeep.quoting.workers import Workers
 from orderkeep.sla.watch import Watch
 
 if TYPE_CHECKING:
+    from orderkeep.adapters.kafka.transport import KafkaTransport
     from orderkeep.adapters.rabbitmq.transport import RabbitTransport
 
 
@@ -70,7 +72,7 @@ class Parts:
     workshop: Workshop
     mes: Mes
     bridge: Bridge
-    transport: "EmbeddedTransport | RabbitTransport"
+    transport: "EmbeddedTransport | RabbitTransport | KafkaTransport"
     relay: Relay
     search: Search | None
     """With a broker only: tables lose nothing on the way from one to the other."""
@@ -149,22 +151,26 @@ async def build(settings: Settings, stack: AsyncExitStack, clock: Clock | None =
 
 def carrying(
     settings: Settings, store: SqliteStore, clock: Clock, bells: Bells
-) -> "tuple[EmbeddedTransport | RabbitTransport, Search | None]":
+) -> "tuple[EmbeddedTransport | RabbitTransport | KafkaTransport, Search | None]":
     """What carries envelopes, not open yet, and who looks for those that it lost.
 
     Raises:
-        Invalid: what RabbitMQ needs is not installed.
+        Invalid: what RabbitMQ or Kafka needs is not installed.
     """
     wanted = routes(floor=settings.mes == "floor")
     if settings.transport_url == "embedded:":
         return EmbeddedTransport(store.behind, wanted, clock), None
+    back = partial(bells.ring, "relay")
+    if settings.transport_url.startswith("kafka"):
+        kafka = _kafka()(settings.transport_url, store.behind, wanted, clock, back=back)
+        return kafka, Search(store.behind, wanted, kafka.is_quiet, clock)
     transport = _rabbitmq()(
         settings.transport_url,
         store.behind,
         wanted,
         clock,
         Random(),  # noqa: S311  # How long to wait before connecting anew is no secret.
-        back=lambda: bells.ring("relay"),
+        back=back,
     )
     return transport, Search(store.behind, wanted, transport.is_quiet, clock)
 
@@ -177,6 +183,16 @@ def _rabbitmq() -> "type[RabbitTransport]":
         )
     except ImportError as missing:
         sentence = f"RabbitMQ needs `pip install orderkeep[scale]`: {missing}"
+        raise Invalid([Fault("ORDERKEEP_TRANSPORT_URL", "not-installed", sentence)]) from missing
+    return Chosen
+
+
+def _kafka() -> "type[KafkaTransport]":
+    """As RabbitMQ's."""
+    try:
+        from orderkeep.adapters.kafka.transport import KafkaTransport as Chosen  # noqa: PLC0415
+    except ImportError as missing:
+        sentence = f"Kafka needs `pip install orderkeep[kafka]`: {missing}"
         raise Invalid([Fault("ORDERKEEP_TRANSPORT_URL", "not-installed", sentence)]) from missing
     return Chosen
 
