@@ -31,6 +31,7 @@ class Command(NamedTuple):
 COMMANDS: Final[dict[str, Command]] = {
     "run": Command("run:run", "Start orderkeep and keep it running until it is told to stop."),
     "migrate": Command("migrate:migrate", "Bring the database to the schema of this program."),
+    "grants": Command("grants:grants", "Give every role a database user with the least rights."),
     "export": Command("export:export", "Print every order with its events, a JSON object a line."),
     "verify": Command("verify:verify", "Recompute every promise from the tables, name what fails."),
     "explain": Command("explain:explain_order", "Say why an order is where it is, and what to do."),

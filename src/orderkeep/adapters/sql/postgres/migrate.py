@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 from orderkeep.adapters.sql.migrate import HEAD, SchemaBehind, alembic_config
 from orderkeep.adapters.sql.postgres.link import PgLink, engine_for, open_link
 
-_LOCK = 6_204_011_500
+MIGRATING = 6_204_011_500
 """Whoever migrates this database holds this advisory lock; any number nobody else uses will do."""
 
 _IS_THERE = "SELECT to_regclass('alembic_version') IS NOT NULL"
@@ -24,7 +24,7 @@ async def migrate(url: str) -> str:
         await link.bare.execute("BEGIN")
         # With the transaction the lock goes, however it ends. A big table takes its time.
         await link.bare.execute("SET LOCAL lock_timeout = '10min'; SET LOCAL statement_timeout = 0")
-        await link.bare.execute(f"SELECT pg_advisory_xact_lock({_LOCK})")
+        await link.bare.execute(f"SELECT pg_advisory_xact_lock({MIGRATING})")
         if await _version(link) != HEAD:
             await link.connection.run_sync(_upgrade)
         await link.bare.execute("COMMIT")
