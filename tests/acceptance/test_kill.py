@@ -38,6 +38,8 @@ ROAD = (
     "bridge.after_outcome",
     "bridge.after_look",
     "bridge.after_recall",
+    "pace.before_keep",
+    "pace.after_keep",
     "claim.before_commit",
     "claim.after_commit",
     "floor.before_step",
@@ -45,11 +47,20 @@ ROAD = (
     "watch.after_tick",
     "balance.before_keep",
     "balance.after_keep",
+    "reconcile.after_page",
+    "reconcile.before_repair",
+    "reconcile.after_repair",
 )
-ELSEWHERE = ("floor.", "claim.", "balance.")
+ELSEWHERE = ("floor.", "claim.", "balance.", "reconcile.")
 """Killed at in tests of their own, here and in ``test_kill_ledger``."""
 PASSAGE = {"store.before_commit": 12, "store.after_commit": 15, "order.after_append": 4}
 """Which passage kills, where the first is too early to be interesting."""
+FAULT = {
+    "bridge.after_look": "reset-after:times=2",
+    "pace.before_keep": "busy:times=3",
+    "pace.after_keep": "busy:times=3",
+}
+"""What has to go wrong at the MES, so that a failpoint is reached."""
 
 
 def test_the_road_names_every_failpoint_of_the_product() -> None:
@@ -64,7 +75,7 @@ def nobody_acts() -> None:
 def test_kill_at_a_failpoint_with_a_foreign_mes(
     name: str, template: tuple[Path, Keys], tmp_path: Path
 ) -> None:
-    faults = ("--fault", "reset-after:times=2") if name == "bridge.after_look" else ()
+    faults = ("--fault", FAULT[name]) if name in FAULT else ()
     lead_time = "1s" if name == "watch.after_tick" else "21d"
     with running(tmp_path, template, *faults, rules_lead_time=lead_time) as (product, mes):
         shop = Shop(product, with_files=name.startswith(("file.", "quoting.")))

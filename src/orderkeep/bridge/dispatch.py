@@ -1,6 +1,7 @@
 """Brings work orders to the MES and finds out what became of them."""
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,8 +10,10 @@ import msgspec
 import structlog
 
 from orderkeep.bridge.deciding import Deciding
+from orderkeep.bridge.gate import Gate, GatedMes
 from orderkeep.bridge.hearing import WORDS, Hearing
 from orderkeep.bridge.moves import Delivery, Do, next_move, proven_absent
+from orderkeep.bridge.pace import Bounds
 from orderkeep.bridge.ports import (
     Mes,
     MesJob,
@@ -21,6 +24,7 @@ from orderkeep.bridge.ports import (
     WorkOrder,
 )
 from orderkeep.bridge.telling import DESTINATION, Teller, change, is_current, known_state
+from orderkeep.bridge.windows import ALWAYS_THERE, Maintenance
 from orderkeep.bridge.wishes import Wishes
 from orderkeep.bridge.work import BridgeWork, LeaseLost
 from orderkeep.kernel.clock import Clock
@@ -43,9 +47,9 @@ AFTER_OUTCOME = failpoint("bridge.after_outcome", "the outcome is on disk")
 AFTER_LOOK = failpoint("bridge.after_look", "looked up, not written down")
 AFTER_RECALL = failpoint("bridge.after_recall", "recalled at the MES, not written down")
 
-BATCH = 64
-LONGEST_REST = timedelta(minutes=1)
-"""How long nothing is sent to a MES that is away, before one send tries again."""
+BATCH = 256
+STEPS_AT_ONCE = 3
+"""Steps at once: so many calls may hang before others wait for them."""
 LONGEST_PAUSE = timedelta(minutes=15)
 """How long a repeat of an unknown outcome waits at most, and what a MES may ask us to wait."""
 
@@ -57,10 +61,12 @@ class BridgeSettings:
     """How the bridge paces itself; ``words`` maps the MES's own status words onto ours."""
 
     concurrency: int = 8
+    """Calls at once, at most."""
     poll: timedelta = timedelta(seconds=5)
     pause: timedelta = timedelta(seconds=5)
     """How long after the MES was away, or an order could not be sent yet."""
     words: tuple[tuple[str, str], ...] = WORDS
+    maintenance: Maintenance = ALWAYS_THERE
 
 
 class Bridge:
@@ -76,11 +82,13 @@ class Bridge:
         holder: str,
     ) -> None:
         self._store = store
-        self._mes = mes
+        lag = mes.capabilities.visibility_lag
+        bounds = Bounds(settings.concurrency, settings.pause)
+        self.gate = Gate(store, clock, DESTINATION, bounds, settings.maintenance, lag)
+        self._mes = GatedMes(mes, self.gate)
         self._clock = clock
         self._settings = settings
         self._teller = Teller(master, clock)
-        lag = mes.capabilities.visibility_lag
         self._hearing = Hearing(self._teller, dict(settings.words), settings.poll, lag)
         self.handle = Wishes(self._teller).handle
         """Takes an announcement from the inbox."""
@@ -89,9 +97,11 @@ class Bridge:
         self._holder = holder
         self._failure: Exception | None = None
         """Why the last step left something unwritten."""
-        self._away = 0
-        """How often in a row the MES was tried and was away."""
-        self._rests_until: datetime | None = None
+        self._moving: set[str] = set()
+        """Work orders that a step of ours has in hand."""
+        self._moved: set[str] = set()
+        """What was let go of while somebody read what is due: what they read is out of date."""
+        self._reading = asyncio.Lock()
         self._looked_at: datetime | None = None
         """When the last step was, by a clock that may have been set back since."""
 
@@ -108,33 +118,71 @@ class Bridge:
         return await self._store.write(recover)
 
     async def step(self) -> int:
-        """Move every due work order once; returns how many there were.
+        """Move what is due, oldest first and as many at once as the gate lets; how many.
+
+        Several steps may run at once: while one waits for a slow answer, another goes on.
 
         Raises:
             Exception: the first failure, after every other work order has been moved.
         """
         now = self._clock.now()
-        await self._look_after_own(now)
+        if not await self._look_after_own(now):
+            return 0
         await self._look_at_clock(now)
-        rows = await self._store.read(lambda work: work.deliveries.due(DESTINATION, now, BATCH))
-        # One at a time to a MES that was away: the first to find it away spares it all others.
-        gate = asyncio.Semaphore(1 if self._away else self._settings.concurrency)
-        await asyncio.gather(*(self._guarded(row, gate) for row in rows))
+        await self.gate.look()
+        moved = 0
+        if self.gate.has_room():
+            moved = await self._move_all(await self._take_due(now))
+        await self.gate.keep()
         if self._failure is not None:
             raise self._failure
-        return len(rows)
+        return moved
 
-    async def _look_after_own(self, now: datetime) -> None:
+    async def _take_due(self, now: datetime) -> deque[Delivery]:
+        """What is due and in nobody's hands."""
+        async with self._reading:
+            self._moved.clear()
+            due = await self._store.read(lambda work: work.deliveries.due(DESTINATION, now, BATCH))
+            ours = deque(one for one in due if one.reference not in self._moving | self._moved)
+            self._moving |= {one.reference for one in ours}
+            return ours
+
+    async def _move_all(self, rows: deque[Delivery]) -> int:
+        """Move rows until there are none left, or none may leave; the rest stays as it was."""
+        under_way: set[asyncio.Task[None]] = set()
+        moved = 0
+        try:
+            while True:
+                while rows and self.gate.has_room() and self._failure is None:
+                    self.gate.enter()
+                    under_way.add(asyncio.create_task(self._guarded(rows.popleft())))
+                    moved += 1
+                if not under_way:
+                    return moved
+                _, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._let_go(*(row.reference for row in rows))
+            for task in under_way:
+                task.cancel()  # Only when we are cancelled ourselves.
+
+    def _let_go(self, *references: str) -> None:
+        self._moving.difference_update(references)
+        self._moved.update(references)
+
+    async def _look_after_own(self, now: datetime) -> bool:
         """What we were sending when the store failed has an outcome that nobody wrote down.
 
-        Nothing of ours is under way between two steps, so all of it may have been done.
+        Once nothing of ours is under way any more, all of it may have been done. False until then.
         """
         if self._failure is None:
-            return
+            return True
+        if self._moving:
+            return False
         await self._store.write(
             lambda work: work.deliveries.abandon(DESTINATION, now, self._holder)
         )
         self._failure = None
+        return True
 
     async def _look_at_clock(self, now: datetime) -> None:
         """Set back, it would make work orders wait for as long as it was wrong."""
@@ -148,15 +196,18 @@ class Bridge:
         farthest = now + max(*pauses, self._mes.capabilities.visibility_lag)
         return work.deliveries.pull_in(DESTINATION, now, farthest)
 
-    async def _guarded(self, row: Delivery, gate: asyncio.Semaphore) -> None:
+    async def _guarded(self, row: Delivery) -> None:
         """A failure of one must not let go of the others: they are on their way to the MES."""
-        async with gate:
-            try:
-                await self._move(row)
-            except LeaseLost:
-                log.info("work_order.taken_over", work_order_no=row.reference)
-            except Exception as failure:  # noqa: BLE001  # Raised by the step, when all are done.
-                self._failure = self._failure or failure
+        try:
+            await self._move(row)
+            await self.gate.keep()
+        except LeaseLost:
+            log.info("work_order.taken_over", work_order_no=row.reference)
+        except Exception as failure:  # noqa: BLE001  # Raised by the step, when all are done.
+            self._failure = self._failure or failure
+        finally:
+            self.gate.leave()
+            self._let_go(row.reference)
 
     async def _move(self, row: Delivery) -> None:
         now = self._clock.now()
@@ -178,9 +229,6 @@ class Bridge:
     # --- sending --------------------------------------------------------------------------------
 
     async def _send(self, row: Delivery) -> None:
-        if rest_ends := self._resting():
-            await self._postpone(row, rest_ends)
-            return
         reach(BEFORE_INTENT)
         order, taken = await self._intend(row)
         if order is None or taken is None:
@@ -191,10 +239,9 @@ class Bridge:
         try:
             job = await self._mes.submit(work_order_of(order, taken.reference))
         except MesRejected as no:
-            self._is_there()
             await self._refused(taken, str(no))
         except MesUnavailable as away:
-            await self._unsent(taken, away)
+            await self._unsent(row, taken, away)
         except MesOutcomeUnknown as unknown:
             await self._unknown(taken, str(unknown))
         except Exception as surprise:  # Whatever went wrong, bytes may have left.
@@ -202,7 +249,6 @@ class Bridge:
             await self._unknown(taken, type(surprise).__name__)
         else:
             reach(AFTER_SEND)
-            self._is_there()
             await self._confirmed(taken, job)
         reach(AFTER_OUTCOME)
 
@@ -245,13 +291,13 @@ class Bridge:
         if row is None or row.lease_token != taken.lease_token:
             raise LeaseLost(taken.reference)
 
-    async def _unsent(self, taken: Delivery, away: MesUnavailable) -> None:
-        """Surely not done: back to pending, and the attempt does not count."""
-        next_at = self._rest(away.retry_after)
+    async def _unsent(self, row: Delivery, taken: Delivery, away: MesUnavailable) -> None:
+        """Surely not done: back to its place in the queue, and the attempt does not count."""
         attempts = taken.attempts - 1
         # After an earlier unknown outcome, a repeat that surely failed proves nothing of the first.
         state = Delivered.UNCERTAIN if taken.last_sent_at else Delivered.PENDING
-        await self._settle(taken, state, str(away), next_at=next_at, attempts=attempts)
+        # Due as it was: the gate holds everything back for as long as it has to.
+        await self._settle(taken, state, str(away), next_at=row.next_at, attempts=attempts)
 
     async def _refused(self, taken: Delivery, why: str) -> None:
         """It said no; but a no to a repeat says nothing of the first, which a person has to see."""
@@ -264,23 +310,6 @@ class Bridge:
         repeats = self._mes.capabilities.idempotency != "none" and not taken.recall_wanted
         pause = self._longer(taken.attempts, LONGEST_PAUSE) if repeats else timedelta(0)
         await self._settle(taken, Delivered.UNCERTAIN, why, next_at=self._clock.now() + pause)
-
-    def _rest(self, asked: timedelta | None) -> datetime:
-        """The MES is away: until when nothing is sent to it. All who find it away share a rest."""
-        if rest_ends := self._resting():
-            return rest_ends
-        self._away += 1
-        pause = min(asked, LONGEST_PAUSE) if asked else self._longer(self._away, LONGEST_REST)
-        self._rests_until = self._clock.now() + pause
-        return self._rests_until
-
-    def _resting(self) -> datetime | None:
-        """When the present rest ends; a rest longer than any is a clock that was set back."""
-        now, until = self._clock.now(), self._rests_until
-        return until if until and now < until <= now + LONGEST_PAUSE else None
-
-    def _is_there(self) -> None:
-        self._away, self._rests_until = 0, None
 
     def _longer(self, tries: int, longest: timedelta) -> timedelta:
         """A pause that doubles with every try."""

@@ -106,8 +106,19 @@ def probing(pace: Pace, now: datetime) -> Pace:
     return replace(pace, breaker=Breaker.HALF_OPEN, since=now, not_before=None)
 
 
-def answered(pace: Pace, bounds: Bounds, began: datetime, now: datetime, *, full: bool) -> Pace:
-    """The far side is there: it said yes, or no. ``full``: the window was used up."""
+def answered(
+    pace: Pace,
+    bounds: Bounds,
+    began: datetime,
+    now: datetime,
+    *,
+    full: bool,
+    timed: bool = True,
+) -> Pace:
+    """The far side is there: it said yes, or no.
+
+    ``full``: the window was used up. ``timed``: it is a call of the kind whose time is watched.
+    """
     if _is_early(pace, began):
         return pace  # A late answer to an early call; the probe will tell.
     if pace.breaker is Breaker.HALF_OPEN:
@@ -119,11 +130,11 @@ def answered(pace: Pace, bounds: Bounds, began: datetime, now: datetime, *, full
         failures=0,
         answers=answers,
         opened=0 if answers >= PROVEN else pace.opened,
-        usual_ms=_usual(pace.usual_ms, took),
+        usual_ms=_usual(pace.usual_ms, took) if timed else pace.usual_ms,
         not_before=None if waits_until(pace, now) is None else pace.not_before,
     )
     pace = _try_one_more(pace, now)
-    if _is_slow(pace, took):
+    if timed and _is_slow(pace, took):
         return _narrower(pace, began, now, "slow")
     return _wider(pace, bounds) if full or pace.width < pace.doubling_below else pace
 
@@ -172,6 +183,7 @@ def let_in_again(pace: Pace, bounds: Bounds, now: datetime) -> Pace:
         doubling_below=max(1.0, _most(pace, bounds) / 2),
         failures=0,
         not_before=None,
+        narrowed_at=None,
     )
 
 

@@ -39,6 +39,9 @@ class Maintenance:
         return max(ends, default=None)
 
 
+ALWAYS_THERE = Maintenance()
+
+
 def read_windows(text: str) -> tuple[Window, ...]:
     """Read windows, separated by semicolons; without days a window is every day's.
 

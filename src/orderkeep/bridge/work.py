@@ -4,11 +4,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
+from orderkeep.bridge.destinations import DestinationStore
 from orderkeep.bridge.moves import Delivery
 from orderkeep.delivery.ports import InboxStore
 from orderkeep.kernel.errors import Conflict
 from orderkeep.kernel.ids import OrderNo, WorkOrderRef
 from orderkeep.orders.ports import OrderWork
+
+MANY_WAIT = 10_000
+"""More are not counted one by one each time somebody looks."""
 
 
 class LeaseLost(Conflict):
@@ -52,6 +56,10 @@ class DeliveryStore(Protocol):
         """Make due at ``now`` what would be due only after ``farthest``; how many."""
         ...
 
+    def waiting(self, destination: str) -> int:
+        """How many have not left, counted up to ``MANY_WAIT``."""
+        ...
+
     def abandon(self, destination: str, now: datetime, holder: str | None) -> int:
         """Make due what is being sent by a holder that is proven to send no more; how many.
 
@@ -65,6 +73,9 @@ class BridgeWork(OrderWork, Protocol):
 
     @property
     def deliveries(self) -> DeliveryStore: ...
+
+    @property
+    def destinations(self) -> DestinationStore: ...
 
     @property
     def inbox(self) -> InboxStore: ...

@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from orderkeep.adapters.embedded import EmbeddedTransport
+from orderkeep.bridge.dispatch import STEPS_AT_ONCE
 from orderkeep.quoting.desk import AT_ONCE
 from orderkeep.roles.loops import loop
 from orderkeep.roles.parts import Parts
@@ -57,7 +58,8 @@ def workers(parts: Parts) -> Iterator[Worker]:
     for place in range(1, AT_ONCE + 1):
         # One loop a place: whoever ends takes the next question, and no slow file holds up a batch.
         yield Worker("quoter", f"quoting.{place}", parts.desk.step, "quoting")
-    yield Worker("bridge", "bridge", parts.bridge.step, "bridge", poll_s=0.5)
+    for place in range(1, STEPS_AT_ONCE + 1):
+        yield Worker("bridge", f"bridge.{place}", parts.bridge.step, "bridge", poll_s=0.5)
     yield Worker("watch", "watch", parts.watch.step, "watch", poll_s=5.0)
     yield Worker("watch", "balance", parts.balances.step, "balance", poll_s=MINUTE_S)
     yield Worker("watch", "files", parts.leftovers.step, "files", poll_s=HOUR_S)

@@ -27,6 +27,7 @@ ROAD = ("accepted", "started", "completed", "packaging", "shipped")
 FAULTS = (
     "refuse",
     "away",
+    "full",
     "lost",
     "done_then_lost",
     "done_then_refused",
@@ -75,8 +76,8 @@ class SimMes:
             self._refusing.discard(work_order.reference)
             raise MesRejected("you have sent this before", status=409)
         match self._faults.take_mes_fault():
-            case "away":
-                raise MesUnavailable("no connection")
+            case "away" | "full" as fault:
+                raise _unavailable(fault)
             case "refuse":
                 raise MesRejected("no such material", status=422)
             case "lost":
@@ -173,6 +174,12 @@ class SimMes:
         job = Job(f"M{self.effects.total()}", "accepted", shown_at)
         self.jobs[reference] = job
         return _shown(reference, job)
+
+
+def _unavailable(fault: str) -> MesUnavailable:
+    if fault == "full":
+        return MesUnavailable("no room", retry_after=LAG / 2, status=429)
+    return MesUnavailable("no connection")
 
 
 def _shown(reference: str, job: Job) -> MesJob:

@@ -15,9 +15,9 @@ from typing import Any
 
 from orderkeep.adapters.sql.types import to_micros
 from orderkeep.adapters.sql.work import SqlWork
-from orderkeep.bridge.telling import DESTINATION
 from orderkeep.bridge.moves import Delivery
 from orderkeep.bridge.ports import Capabilities
+from orderkeep.bridge.telling import DESTINATION
 from orderkeep.files.ports import StoredFile
 from orderkeep.files.upload import STORED
 from orderkeep.kernel import failpoints
@@ -46,7 +46,13 @@ _WORK = {
     "send": "SELECT 1 FROM deliveries WHERE next_at IS NOT NULL OR state = 'sending' LIMIT 1",
     "watch": "SELECT 1 FROM orders WHERE timer_at NOT BETWEEN ?1 AND ?1 + 3600000000 LIMIT 1",
 }
-_SELDOM = ("bridge.after_look", "bridge.after_recall", "watch.after_tick")
+_SELDOM = (
+    "bridge.after_look",
+    "bridge.after_recall",
+    "pace.before_keep",
+    "pace.after_keep",
+    "watch.after_tick",
+)
 _ARRIVED = frozenset({Delivered.CONFIRMED, Delivered.RECEIVED, Delivered.APPLIED})
 
 
@@ -150,7 +156,7 @@ class World:
         """The kind of history, so that what is aimed at can be reached."""
         chance, aim = self.chance, self.aim
         self.on_floor = aim.startswith("floor.") or (
-            not aim.startswith("bridge.after_") and chance.random() < 0.45
+            not aim.startswith(("bridge.after_", "pace.")) and chance.random() < 0.45
         )
         self.folder = folder if aim.startswith("file.") or chance.random() < 0.05 else None
         self.cancelling = 0.8 if aim == "bridge.after_recall" else 0.25
@@ -163,6 +169,8 @@ class World:
         )
         if self.aim == "bridge.after_look":
             faults.append(self.chance.choice(("lost", "done_then_lost", "slow_then_lost")))
+        if self.aim.startswith("pace."):
+            faults.append("full")
         planned = plan(self.chance, self.aim, self._reachable(), faults)
         if self.aim in _SELDOM:
             planned.crashes[0] = (self.aim, 1)

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Row, and_, bindparam, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, func, literal, or_, select, update
 
 from orderkeep.adapters.sql.tables import deliveries
 from orderkeep.bridge.moves import Delivery
-from orderkeep.bridge.work import LeaseLost
+from orderkeep.bridge.work import MANY_WAIT, LeaseLost
 from orderkeep.kernel.ids import OrderNo, WorkOrderRef, order_n, order_no
 from orderkeep.orders.order import ARRIVED, Delivered
 
@@ -91,6 +91,21 @@ class SqlDeliveries:
         return self._connection.execute(
             update(deliveries).where(too_far).values(next_at=now)
         ).rowcount
+
+    def waiting(self, destination: str) -> int:
+        first = (
+            select(literal(1).label("one"))
+            .where(
+                deliveries.c.destination == destination,
+                # As the partial index says it; what is being sent has left.
+                deliveries.c.next_at.is_not(None),
+                deliveries.c.state == Delivered.PENDING,
+            )
+            .limit(MANY_WAIT)
+            .subquery()
+        )
+        counted = select(func.count()).select_from(first)
+        return int(self._connection.execute(counted).scalar_one())
 
     def abandon(self, destination: str, now: datetime, holder: str | None) -> int:
         sending = and_(

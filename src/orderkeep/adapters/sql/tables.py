@@ -559,3 +559,18 @@ Index(
     sqlite_where=text("look_at IS NOT NULL"),
     postgresql_where=text("look_at IS NOT NULL"),
 )
+
+# --- foreign systems ------------------------------------------------------------------------------
+
+# How each is doing and whether a person has paused it: a new process must not begin all over.
+destinations = Table(
+    "destinations",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("version", Integer, nullable=False, server_default="0"),  # of ``pace``
+    Column("pace", Text),  # JSON, see bridge/pace.py
+    Column("paused_by", String(80)),
+    Column("paused_because", Text),
+    Column("paused_since", UtcDateTime),
+    Column("cursor", Text),  # how far its feed of changes has been read
+)

@@ -13,6 +13,7 @@ from orderkeep.adapters.sql.balances import SqlBalances
 from orderkeep.adapters.sql.board import SqlBoard
 from orderkeep.adapters.sql.connections import Link
 from orderkeep.adapters.sql.deliveries import SqlDeliveries
+from orderkeep.adapters.sql.destinations import SqlDestinations
 from orderkeep.adapters.sql.files import SqlFiles
 from orderkeep.adapters.sql.floor import SqlFloor
 from orderkeep.adapters.sql.hot_sqlite.counters import Counters
@@ -92,6 +93,10 @@ class SqlWork:
     @cached_property
     def deliveries(self) -> SqlDeliveries:
         return SqlDeliveries(self)
+
+    @cached_property
+    def destinations(self) -> SqlDestinations:
+        return SqlDestinations(self)
 
     @cached_property
     def price_jobs(self) -> SqlPriceJobs:
