@@ -81,7 +81,7 @@ describe("sentences", () => {
 
 describe("messages between systems", () => {
   const read = (path: string) => readFileSync(`../src/orderkeep/${path}`, "utf8")
-  const announced = [...read("orders/announce.py").matchAll(/^[A-Z_]+ = "([a-z_.]+)"/gm)]
+  const announced = [...read("orders/messages.py").matchAll(/^[A-Z_]+ = "([a-z_.]+)"/gm)]
   const shown = [...read("adapters/sql/board.py").matchAll(/Hop\((?:[^,\n]*, ){3}"([a-z_.]+)"/g)]
   const kinds = [...new Set([...announced, ...shown].map((match) => match[1] as string)), "submission"]
 

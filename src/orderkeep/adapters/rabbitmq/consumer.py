@@ -76,7 +76,9 @@ class Consumer:
         traffic: Traffic,
         timing: Timing,
         max_length: int | None = None,
+        turns: asyncio.Lock | None = None,
     ) -> None:
+        self._turns = turns
         self.place = place
         self._store = store
         self._routes = routes
@@ -106,7 +108,9 @@ class Consumer:
         """Consume from the queue; a deleted one is made again."""
         self._last_s = monotonic()
         seconds, queue = self._timing.call, self.place.queue
-        self.drift = await prepare(connection, self._routes, seconds, self._max_length, only=queue)
+        self.drift = await prepare(
+            connection, self._routes, seconds, self._max_length, only=queue, turns=self._turns
+        )
         opened = connection.channel(publisher_confirms=False)
         await opened.initialize()
         opened.close_callbacks.add(self._closed)

@@ -29,15 +29,18 @@ async def prepare(
     seconds: float,
     max_length: int | None = None,
     only: str | None = None,
+    turns: asyncio.Lock | None = None,
 ) -> tuple[str, ...]:
     """Declare what these routes need, or only what leads to one queue.
 
-    What differs or does not answer is logged, returned in sentences, and used as it is.
+    What differs or does not answer is logged, returned in sentences, and used as it is. Who shares
+    ``turns`` declares in turn: two that make one queue at once are both thrown out by the broker.
     """
     assert connection.transport is not None  # noqa: S101  # It is connected.
     properties = connection.transport.connection.server_properties
     wanted = topology(routes, version_of(properties.get("version")), max_length)
-    told = await declare(connection, wanted.around(only) if only else wanted, seconds)
+    async with turns or asyncio.Lock():
+        told = await declare(connection, wanted.around(only) if only else wanted, seconds)
     for sentence in told:
         log.error("broker.drifted", what=sentence)
     return tuple(told)

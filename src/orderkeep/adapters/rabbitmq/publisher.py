@@ -40,7 +40,9 @@ class Publisher:
         traffic: Traffic,
         timing: Timing,
         max_length: int | None = None,
+        turns: asyncio.Lock | None = None,
     ) -> None:
+        self._turns = turns
         self._routes = routes
         self._clock = clock
         self._traffic = traffic
@@ -49,6 +51,7 @@ class Publisher:
         self._channels: dict[str, AbstractChannel] = {}
         self._window = asyncio.Semaphore(WINDOW)
         self._suspects = Suspects()
+        self._came_back = False
         self._answered_s = 0.0
         self.drift: tuple[str, ...] = ()
         self.link: Link | None = None
@@ -61,7 +64,9 @@ class Publisher:
     async def move_in(self, connection: aio_pika.Connection) -> None:
         """Declare what has to be there, and open the channel to publish on."""
         seconds = self._timing.call
-        self.drift = await prepare(connection, self._routes, seconds, self._max_length)
+        self.drift = await prepare(
+            connection, self._routes, seconds, self._max_length, turns=self._turns
+        )
         # A queue that hangs lets the channel hang on which something was published to it.
         for kind in (*self._routes, STRANGERS):
             channel = connection.channel(publisher_confirms=True, on_return_raises=True)
@@ -102,6 +107,9 @@ class Publisher:
                     group.create_task(self._in_turn(channels, envelopes, places, carried))
         except TimeoutError:
             self._overdue()
+        if self._came_back:  # Only now: others of this batch were under way.
+            self._came_back = False
+            self._give_up("an envelope came back: no queue takes it")
         return carried
 
     async def _in_turn(
@@ -144,7 +152,7 @@ class Publisher:
                 await self._send(channel, envelope)
         except PublishError:
             # Not even the queue of the unroutable took it: something is missing at the broker.
-            self._give_up("an envelope came back: no queue takes it")
+            self._came_back = True
             return Passed.RETURNED
         except DeliveryError:
             self._suspects.suspect(envelope.kind, monotonic(), self._timing.rest_refused)

@@ -4,6 +4,7 @@ A broker in need blocks the connections that publish to it, with all that is on 
 that hangs lets the connection hang on which it was asked for.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from random import Random
@@ -43,11 +44,12 @@ class RabbitTransport:
         back: Callable[[], None] = lambda: None,
     ) -> None:
         self.traffic = Traffic()
-        self._publisher = Publisher(routes, clock, self.traffic, timing, max_length)
+        turns = asyncio.Lock()
+        self._publisher = Publisher(routes, clock, self.traffic, timing, max_length, turns)
         publishing = Link(url, "publish", self._publisher, clock, chance, timing, up=back)
         self._publisher.link = publishing
         self._consumers = [
-            Consumer(place, store, routes, clock, self.traffic, timing, max_length)
+            Consumer(place, store, routes, clock, self.traffic, timing, max_length, turns)
             for place in places(routes)
         ]
         for one in self._consumers:

@@ -59,7 +59,7 @@ _DELIVERY = (
 _LAST_ENVELOPE = "SELECT max(row) FROM outbox"
 _ENVELOPE_AT = "SELECT row, at FROM outbox WHERE row >= ? ORDER BY row LIMIT 1"
 _ENVELOPES = (
-    "SELECT row, at, kind, id, sent_at FROM outbox"
+    "SELECT row, at, kind, id, sent_at, published_at, answered_at, answer, tries FROM outbox"
     " WHERE row >= ? AND row < ? AND at <= ? AND order_key = ?"
 )
 _RECEIVED = (
@@ -234,17 +234,17 @@ class SqlBoard:
                 low = found[0] + 1
         return low
 
-    def _carried(self, at: int, kind: str, id_: str, sent: int | None) -> Iterator[Hop]:
+    def _carried(self, at: int, kind: str, id_: str, *sent: Any) -> Iterator[Hop]:
         yield Hop(from_micros(at), "order", "outbox", kind, "kept", id_)
-        if sent is not None:
-            yield Hop(from_micros(sent), "outbox", "inbox", kind, "sent", id_)
+        yield from _over_the_transport(kind, id_, *sent)
+        came_from = "broker" if sent[1] is not None else "inbox"
         for consumer in _RECEIVERS:
             known = self._raw.execute(_RECEIVED, (consumer, id_)).fetchone()
             if known is None:
                 continue
             received, handled, dead, attempts = known
             state = "received" if attempts == 0 else f"tried {attempts}"
-            yield Hop(from_micros(received), "inbox", consumer, kind, state, id_)
+            yield Hop(from_micros(received), came_from, consumer, kind, state, id_)
             if handled or dead:
                 state = "handled" if handled else "dead"
                 yield Hop(from_micros(handled or dead), consumer, "order", kind, state, id_)
@@ -289,6 +289,25 @@ class SqlBoard:
             if len(found) >= wanted.limit or monotonic() > ends:
                 return Searched(found, partial=True)
         return Searched(found, partial=first > 0)
+
+
+def _over_the_transport(
+    kind: str,
+    id_: str,
+    sent: int | None,
+    published: int | None,
+    answered: int | None,
+    answer: str | None,
+    tries: int,
+) -> Iterator[Hop]:
+    """From the outbox on: to a broker and its answer, or straight into the inboxes."""
+    if published is None or answered is None:
+        if sent is not None:
+            yield Hop(from_micros(sent), "outbox", "inbox", kind, "sent", id_)
+        return
+    state = "published" if tries <= 1 else f"tried {tries}"
+    yield Hop(from_micros(published), "outbox", "broker", kind, state, id_)
+    yield Hop(from_micros(answered), "broker", "outbox", kind, answer or "unconfirmed", id_)
 
 
 def _matches(wanted: Wanted, data: str, body: bytes | None) -> str | None:
