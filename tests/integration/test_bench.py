@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from orderkeep.bench.accept import WAYS
+import pytest
+
+from orderkeep.bench import postgres
+from orderkeep.bench.accept import COMPARED_AT, WAYS, accept, orm_peer, our_store
 from orderkeep.bench.board import FILTERS, OPERATORS, board
 
 COMMAND = (sys.executable, "-c", "from orderkeep.cli import main; main()")
@@ -35,6 +38,38 @@ def test_every_way_in_is_measured_beside_the_disk(tmp_path: Path) -> None:
     assert report["disk"]["per_s"] > 0
     assert report["ratios"] == []  # Promised at 64 clients only.
     assert list(tmp_path.iterdir()) == []
+
+
+def test_postgresql_is_measured_in_turns_with_pgbench() -> None:
+    report = accept(
+        seconds=0.05,
+        rounds=1,
+        clients=[COMPARED_AT],
+        ways={"store": our_store, "orm": orm_peer},
+        database="postgresql",
+    )
+
+    assert [line.path for line in report.lines] == ["store", "orm"]
+    assert [limit.how.split(",")[0] for limit in report.limits] == [
+        f"pgbench -N -c64 -j{min(64, os.cpu_count() or 1)} -M{protocol}"
+        for protocol in ("simple", "prepared")
+    ]
+    assert all(limit.sample.requests > 0 for limit in report.limits)
+    assert [ratio.name for ratio in report.ratios] == [
+        "store / pgbench at 64",
+        "store / pgbench, prepared at 64",
+        "store / orm at 64",
+    ]
+
+
+def test_without_postgresql_the_benchmark_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "INSTALLED", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(FileNotFoundError, match="apt-get install postgresql"):
+        accept(rounds=1, database="postgresql")
 
 
 def test_every_list_of_the_board_is_measured_and_nobody_claims_twice(tmp_path: Path) -> None:

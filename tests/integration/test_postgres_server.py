@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from orderkeep.testing import postgres_server
+from orderkeep.bench import postgres
 from orderkeep.testing.postgres_server import PostgresServer
 
 
@@ -32,8 +32,8 @@ def test_what_was_committed_is_there_after_a_kill() -> None:
 
 
 def test_missing_programs_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres_server, "INSTALLED", Path("/nonexistent"))
+    monkeypatch.setattr(postgres, "INSTALLED", Path("/nonexistent"))
     monkeypatch.setenv("PATH", "/nonexistent")
 
     with pytest.raises(FileNotFoundError, match="apt-get install postgresql"):
-        postgres_server.programs()
+        postgres.programs()

@@ -14,6 +14,7 @@ import uvloop
 from orderkeep.adapters.sql.migrate import migrate
 from orderkeep.bench.browsing import sign_in
 from orderkeep.bench.crowd import fill
+from orderkeep.bench.places import sqlite
 from orderkeep.bench.server import serving
 from orderkeep.kernel.clock import SystemClock
 
@@ -89,7 +90,7 @@ def _chromium() -> str:
 
 async def _measure(database: Path, start_playwright: Any, chromium: str, loads: int) -> list[float]:
     [token] = await sign_in(database, 1)
-    async with serving(database) as server, start_playwright() as playwright:
+    async with serving(sqlite(database)) as server, start_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"]
         )

@@ -28,6 +28,7 @@ from orderkeep.bench.crowd import fill
 from orderkeep.bench.door import Door, open_door
 from orderkeep.bench.load import Sample, middle
 from orderkeep.bench.operators import Seen, Watching
+from orderkeep.bench.places import sqlite
 from orderkeep.kernel.bells import Bells
 from orderkeep.kernel.clock import SystemClock
 from orderkeep.kernel.ids import Ids, PersonId
@@ -91,7 +92,7 @@ def browsing(
 
 async def _measure(database: Path, rows: int, rounds: int, operators: int) -> Browsing:
     tokens = await sign_in(database, operators)
-    async with open_door(database) as door:
+    async with open_door(sqlite(database)) as door:
         share = await _share(door, tokens)
         await door.load(CLIENTS, 1.0)
         alone, watched, seen = await _rounds(door, tokens, rounds)

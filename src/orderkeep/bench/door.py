@@ -8,18 +8,15 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
-from pathlib import Path
 
 import msgspec
 
 from orderkeep.access.keys import ApiKey, Partner, Quota, key_hint, key_sha256, new_key
-from orderkeep.adapters.sql.migrate import migrate
-from orderkeep.adapters.sql.store import open_store
 from orderkeep.adapters.sql.work import SqlWork
 from orderkeep.bench.knocker import MARK, Knocking
 from orderkeep.bench.load import Sample
+from orderkeep.bench.places import Place, migrated, opened
 from orderkeep.bench.server import Server, serving
-from orderkeep.kernel.bells import Bells
 from orderkeep.kernel.clock import SystemClock
 from orderkeep.kernel.ids import Ids, PartnerId
 
@@ -71,10 +68,10 @@ async def knocked(wanted: Knocking) -> bytes:
 
 
 @asynccontextmanager
-async def open_door(database: Path, roles: Sequence[str] = ()) -> AsyncIterator[Door]:
+async def open_door(place: Place, roles: Sequence[str] = ()) -> AsyncIterator[Door]:
     """A server with the given roles (all without any), one partner with a key, and its file."""
-    key = await _prepare(database)
-    async with serving(database, roles) as server:
+    key = await _prepare(place)
+    async with serving(place, roles) as server:
         file_id = await asyncio.to_thread(_upload, server.ports["door"], key)
         yield Door(server, key, order_body(file_id))
 
@@ -92,11 +89,11 @@ def order_body(file_id: str) -> str:
     return msgspec.json.encode({**order, "note": "x" * (BODY_BYTES - short)}).decode()
 
 
-async def _prepare(database: Path) -> str:
+async def _prepare(place: Place) -> str:
     """A migrated database with the partner; returns its key."""
-    url, key = f"sqlite:///{database}", new_key(Ids())
-    await asyncio.to_thread(migrate, url)
-    async with open_store(url, Bells()) as store:
+    key = new_key(Ids())
+    await migrated(place)
+    async with opened(place) as store:
         await store.write(lambda work: _add_partner(work, key))
     return key
 

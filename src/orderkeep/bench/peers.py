@@ -3,16 +3,20 @@
 import asyncio
 import os
 import threading
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Engine, create_engine, event, update
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session, registry
 
 from orderkeep.adapters.sql import tables
 from orderkeep.bench.load import Sample, sample
+from orderkeep.bench.places import Place
 from orderkeep.intake.ports import Submission
 from orderkeep.kernel.ids import order_no
 from orderkeep.orders.events import encode, kind_of
@@ -89,14 +93,19 @@ _mapping = threading.Lock()
 _mapped = False
 
 
-class OrmPeer:
+class OrmPeer(Protocol):
     """What most services do: a session, five objects, a commit for every request.
 
-    The same tables, constraints and durability as ours; the write lock is taken at the start, so
-    that sessions wait instead of failing.
+    The same tables, constraints and durability as ours.
     """
 
-    name = "orm"
+    async def accept(self, submission: Submission) -> None:
+        """Keep one submission."""
+        ...
+
+
+class SqliteOrm:
+    """On SQLite; the write lock is taken at the start, so that sessions wait instead of failing."""
 
     def __init__(self, path: Path) -> None:
         _map_once()
@@ -115,16 +124,57 @@ class OrmPeer:
 
     def _keep(self, submission: Submission) -> None:
         with Session(self._engine) as session, session.begin():
-            counters = tables.counters
-            n = session.execute(
-                update(counters)
-                .where(counters.c.name == "orders")
-                .values(value=counters.c.value + 1)
-                .returning(counters.c.value)
-            ).scalar_one()
-            session.add(_order(n, submission))
-            session.flush()
-            session.add_all(_rest(n, submission))
+            _keep(session, submission)
+
+
+class PostgresOrm:
+    """On PostgreSQL, with as many connections as SQLite's has threads."""
+
+    def __init__(self, url: str) -> None:
+        from orderkeep.adapters.sql.postgres.link import set_codecs  # Who runs SQLite needs none.
+
+        _map_once()
+        address = f"postgresql+asyncpg://{url.partition('://')[2]}"
+        self._engine = create_async_engine(address, pool_size=_ORM_THREADS, max_overflow=0)
+
+        @event.listens_for(self._engine.sync_engine, "connect")
+        def set_up(connection: Any, _record: Any) -> None:
+            connection.run_async(set_codecs)
+
+    async def accept(self, submission: Submission) -> None:
+        """Keep one submission."""
+        async with AsyncSession(self._engine) as session, session.begin():
+            await session.run_sync(_keep, submission)
+
+    async def close(self) -> None:
+        """Let go of the server."""
+        await self._engine.dispose()
+
+
+@asynccontextmanager
+async def orm_of(place: Place) -> AsyncIterator[OrmPeer]:
+    """The peer on a database with our tables."""
+    if place.is_sqlite:
+        ours = SqliteOrm(Path(place.url.removeprefix("sqlite:///")))
+        yield ours
+        ours.close()
+    else:
+        shared = PostgresOrm(place.url)
+        yield shared
+        await shared.close()
+
+
+def _keep(session: Session, submission: Submission) -> None:
+    counters = tables.counters
+    n = session.execute(
+        update(counters)
+        .where(counters.c.name == "orders")
+        .values(value=counters.c.value + 1)
+        .returning(counters.c.value)
+    ).scalar_one()
+    session.add(_order(n, submission))
+    session.flush()
+    session.add_all(_rest(n, submission))
 
 
 def _map_once() -> None:

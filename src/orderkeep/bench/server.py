@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from orderkeep.bench.places import Place
+
 START_S = 60.0
 DRAIN_S = 30.0
 _COMMAND = (sys.executable, "-c", "from orderkeep.cli import main; main()")
@@ -37,9 +39,9 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(database: Path, roles: Sequence[str] = ()) -> AsyncIterator[Server]:
+async def serving(place: Place, roles: Sequence[str] = ()) -> AsyncIterator[Server]:
     """`orderkeep run` on a database, with the given roles or with all of them."""
-    process = await _start(database, roles)
+    process = await _start(place, roles)
     try:
         async with asyncio.timeout(START_S):
             ports = await _ports(process)
@@ -48,10 +50,11 @@ async def serving(database: Path, roles: Sequence[str] = ()) -> AsyncIterator[Se
         await _stop(process)
 
 
-async def _start(database: Path, roles: Sequence[str]) -> Process:
+async def _start(place: Place, roles: Sequence[str]) -> Process:
     ours = {name: value for name, value in os.environ.items() if "ORDERKEEP_" not in name}
     settings = {
-        "ORDERKEEP_DATABASE_URL": f"sqlite:///{database}",
+        "ORDERKEEP_DATABASE_URL": place.url,
+        "ORDERKEEP_FILES_URL": f"file://{place.folder.absolute() / 'files'}",
         "ORDERKEEP_HOST": "127.0.0.1",
         "ORDERKEEP_LOG_LEVEL": "error",
     }
@@ -60,7 +63,7 @@ async def _start(database: Path, roles: Sequence[str]) -> Process:
         *_COMMAND,
         *("run", "--port", "0", "--office-port", "0", *chosen),
         env=ours | settings,
-        cwd=database.parent,
+        cwd=place.folder,
         stdout=PIPE,
     )
 

@@ -1,6 +1,7 @@
 """``orderkeep bench``: what this machine can do, as ratios."""
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,6 +9,14 @@ import msgspec
 import typer
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Benchmarks that print ratios.")
+
+
+class Database(StrEnum):
+    """What may hold the orders."""
+
+    SQLITE = "sqlite"
+    POSTGRESQL = "postgresql"
+
 
 _JSON = typer.Option("--json", help="Answer in one line of JSON.")
 _FOLDER = typer.Option(help="On the disk to be measured; a temporary folder by default.")
@@ -18,14 +27,20 @@ def accept(
     seconds: Annotated[float, typer.Option(help="How long one round of one path lasts.")] = 1.0,
     rounds: Annotated[int, typer.Option(help="How often everything is repeated.")] = 3,
     clients: Annotated[str, typer.Option(help="Numbers of clients.")] = "1,16,64,256",
+    database: Annotated[
+        Database, typer.Option(help="PostgreSQL is a temporary server of the benchmark's own.")
+    ] = Database.SQLITE,
     folder: Annotated[Path | None, _FOLDER] = None,
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
-    """Orders kept a second, beside the disk and beside one ORM transaction per request."""
+    """Orders kept a second, beside the disk, pgbench and one ORM transaction per request."""
     from orderkeep.bench.accept import accept as measured
 
     numbers = _numbers("--clients", clients)
-    _print(measured(seconds=seconds, rounds=rounds, clients=numbers, folder=folder), as_json)
+    report = measured(
+        seconds=seconds, rounds=rounds, clients=numbers, folder=folder, database=database
+    )
+    _print(report, as_json)
 
 
 @app.command()

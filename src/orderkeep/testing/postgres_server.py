@@ -1,108 +1,24 @@
-"""A real PostgreSQL of the tests' own: its folder, its port, its user; nothing is shared.
+"""The tests' own PostgreSQL: what a test believes to be on disk is there, also after a kill."""
 
-The machine's own PostgreSQL, if one runs, is neither asked nor touched. Started by root, the server
-runs as the user ``postgres`` or ``nobody``. It syncs like a production server: what a test believes
-to be on disk is there.
-"""
-
-import asyncio
 import os
-import pwd
-import shutil
 import signal
-import socket
-import subprocess
-import tempfile
-import time
-from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Self
 
-import asyncpg
+from orderkeep.bench.postgres import STOP_DEADLINE_S, TemporaryPostgres
 
-INSTALLED = Path("/usr/lib/postgresql")
-START_DEADLINE_S = 60.0
-STOP_DEADLINE_S = 30.0
 TEMPLATE = "orderkeep_template"
-
-MISSING = (
-    "These tests start a PostgreSQL of their own, and its programs are not installed."
-    " Debian and Ubuntu: apt-get install postgresql"
-)
 _SETTINGS = {
-    "fsync": "on",
-    "full_page_writes": "on",
-    "listen_addresses": "127.0.0.1",
     "max_connections": "100",
     "shared_buffers": "32MB",
-    "unix_socket_directories": "",
     "restart_after_crash": "on",  # one killed backend takes all others with it, as in production
 }
 
 
-class PostgresServer:
-    """One server with a temporary folder, which survives ``stop`` and ``kill``.
-
-    Use it as ``with PostgresServer() as server``, which removes the folder at the end, or with
-    ``start``, ``stop``, ``kill``, ``restart`` and ``remove``.
-    """
+class PostgresServer(TemporaryPostgres):
+    """One server with a temporary folder, which survives ``stop`` and ``kill``."""
 
     def __init__(self) -> None:
-        self._programs = programs()
-        # Not below pytest's folders: those are closed to every user but the one who runs pytest.
-        self.folder = Path(tempfile.mkdtemp(prefix="orderkeep-postgres-"))
-        self._user = _unprivileged()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._port = 0
-        self._made = 0
-        self.settings = dict(_SETTINGS)
-        """What the server is started with; changes count from the next start."""
-        if self._user is not None:
-            os.chown(self.folder, self._user.pw_uid, self._user.pw_gid)
-        self._run("initdb", "--username=orderkeep", "--auth=trust", "--encoding=UTF8", "--locale=C")
-
-    # --- addresses --------------------------------------------------------------------------------
-
-    def url(self, database: str = "postgres") -> str:
-        """The address of a database, as ``ORDERKEEP_DATABASE_URL`` wants it."""
-        return f"postgresql://orderkeep@127.0.0.1:{self._port}/{database}"
-
-    def database(self, template: str = "template0", name: str = "") -> str:
-        """Make another database, empty or like a template; returns its address."""
-        self._made += 1
-        name = name or f"t{self._made}"
-        _now(self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'))
-        return self.url(name)
-
-    def drop(self, url: str) -> None:
-        """Remove a database, whoever is connected to it."""
-        name = url.rpartition("/")[2]
-        _now(self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
-
-    # --- life -------------------------------------------------------------------------------------
-
-    @property
-    def pid(self) -> int:
-        """The process id of the postmaster."""
-        assert self._process is not None
-        return self._process.pid
-
-    def start(self) -> None:
-        """Start, and wait until it answers; the port stays the same from start to start."""
-        self._port = self._port or _free_port()
-        settings = [f"-c{name}={value}" for name, value in self.settings.items()]
-        command = [str(self._programs / "postgres"), "-D", str(self._data), f"-p{self._port}"]
-        with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen([*command, *settings], stderr=log, **self._identity())
-        self._wait_until_it_answers()
-
-    def stop(self) -> None:
-        """Shut down fast: clients are cut off, what is running is undone."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGINT)
-            self._process.wait(STOP_DEADLINE_S)
-            self._process = None
+        super().__init__(_SETTINGS)
 
     def kill(self) -> None:
         """End every process of the server at once, as a power cut does."""
@@ -115,103 +31,7 @@ class PostgresServer:
         self._process.wait(STOP_DEADLINE_S)
         self._process = None
 
-    def restart(self) -> None:
-        """Stop if it runs, and start again."""
-        self.stop()
-        self.start()
-
-    def remove(self) -> None:
-        """Stop without tidying up, and remove everything."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGQUIT)
-            self._process.wait(STOP_DEADLINE_S)
-            self._process = None
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.remove()
-
     def backends(self) -> list[int]:
         """Process ids of the server's children: backends and helpers."""
         listed = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii")
         return [int(pid) for pid in listed.split()]
-
-    # --- inside -----------------------------------------------------------------------------------
-
-    @property
-    def _data(self) -> Path:
-        return self.folder / "data"
-
-    def _identity(self) -> dict[str, Any]:
-        where: dict[str, Any] = {"cwd": self.folder, "stdin": subprocess.DEVNULL}
-        if self._user is None:
-            return where
-        return {**where, "user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
-
-    def _run(self, program: str, *arguments: str) -> None:
-        command = [str(self._programs / program), "-D", str(self._data), *arguments]
-        # Syncing a folder that is thrown away costs seconds and proves nothing.
-        subprocess.run([*command, "--no-sync"], check=True, capture_output=True, **self._identity())
-
-    def _wait_until_it_answers(self) -> None:
-        deadline = time.monotonic() + START_DEADLINE_S
-        while True:
-            try:
-                _now(self._execute("SELECT 1"))
-            except (OSError, asyncpg.PostgresError) as error:
-                if time.monotonic() > deadline:
-                    said = (self.folder / "log").read_text(encoding="utf-8", errors="replace")
-                    raise RuntimeError(f"PostgreSQL did not start:\n{said[-3000:]}") from error
-                time.sleep(0.05)
-            else:
-                return
-
-    async def _execute(self, statement: str) -> None:
-        connection = await asyncpg.connect(self.url())
-        try:
-            await connection.execute(statement)
-        finally:
-            await connection.close()
-
-
-def programs() -> Path:
-    """The folder with ``initdb`` and ``postgres``, the newest version first.
-
-    Raises:
-        FileNotFoundError: says which package to install.
-    """
-    versions = sorted(INSTALLED.glob("*/bin"), key=_version, reverse=True)
-    on_path = [Path(found).parent for found in [shutil.which("initdb")] if found]
-    for folder in (*versions, *on_path):
-        if (folder / "initdb").exists() and (folder / "postgres").exists():
-            return folder
-    raise FileNotFoundError(MISSING)
-
-
-def _now(work: Coroutine[Any, Any, None]) -> None:
-    """Run it to its end, also where a loop is running: a test's server may make its loop wait."""
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, work).result()
-
-
-def _version(folder: Path) -> int:
-    name = folder.parent.name
-    return int(name) if name.isdecimal() else 0
-
-
-def _unprivileged() -> pwd.struct_passwd | None:
-    """Whom to run as when we are root, as whom PostgreSQL refuses to run."""
-    if os.geteuid() != 0:
-        return None
-    known = {entry.pw_name: entry for entry in pwd.getpwall()}
-    return known.get("postgres") or known["nobody"]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -93,7 +93,7 @@ async def open_link(engine: AsyncEngine) -> PgLink:
     connection = await engine.connect()
     try:
         bare = cast(Any, (await connection.get_raw_connection()).driver_connection)
-        await _set_codecs(bare)
+        await set_codecs(bare)
         _verify(await facts(bare))
     except BaseException:
         await connection.close()
@@ -135,7 +135,8 @@ def _settings(name: str) -> dict[str, str]:
     }
 
 
-async def _set_codecs(bare: Any) -> None:
+async def set_codecs(bare: Any) -> None:
+    """Have a connection speak of instants and decimals as repositories do."""
     set_codec = partial(bare.set_type_codec, schema="pg_catalog")
     # On the wire an instant is microseconds since 2000: exact, and quicker than a datetime.
     await set_codec(
