@@ -6,14 +6,16 @@ Durations are written ``500ms 30s 5m 2h 3d``.
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from orderkeep.bridge.windows import read_windows
 from orderkeep.kernel.errors import Fault, Invalid
 
 PREFIX = "ORDERKEEP_"
@@ -46,6 +48,9 @@ class MesSettings:
     pause: timedelta = timedelta(seconds=5)
     """How long to rest after the MES was away."""
     concurrency: int = 8
+    """Calls at once, at most; how many of them it gets at a time follows how it answers."""
+    maintenance: str | None = None
+    """When nothing is sent, by the clock on its wall: ``Sun 02:00-04:30; Mon-Fri 22:00-22:15``."""
     connect_timeout: timedelta = timedelta(seconds=3)
     read_timeout: timedelta = timedelta(seconds=30)
     total_timeout: timedelta = timedelta(seconds=60)
@@ -71,6 +76,21 @@ class RuleSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReconcileSettings:
+    """The standing comparison with the MES; see docs/guides/reconciliation.md."""
+
+    every: timedelta = timedelta(hours=1)
+    """How often; 0s compares only when a person asks."""
+    lookups: int = 20
+    """Look-ups a second at most."""
+    stuck_after: timedelta = timedelta(days=3)
+    missing_there: Literal["report", "resend"] = "report"
+    """``resend`` sends again by itself what the MES is proven not to have."""
+    differs: Literal["report", "adopt"] = "report"
+    """``adopt`` takes the MES's word for how far it has come."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that can be set. Objects receive the values they use, never this."""
 
@@ -93,6 +113,8 @@ class Settings:
     connections_per_peer: int = 512
     """Connections that one address (of IPv6: one network of 64 bits) may hold at a port; 0 for no
     limit. Behind a reverse proxy on another machine set it to 0, and let the proxy limit them."""
+    time_zone: str = "UTC"
+    """Where the maker's clock hangs, such as ``Europe/Moscow``."""
     largest_file_mib: int = 600
     quoter_workers: int = 2
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -100,9 +122,10 @@ class Settings:
     failpoint: str | None = None
     rules: RuleSettings = RuleSettings()
     mes_http: MesSettings = MesSettings()
+    reconcile: ReconcileSettings = ReconcileSettings()
 
 
-_SECTIONS = {"rules": "RULES_", "mes_http": "MES_"}
+_SECTIONS = {"rules": "RULES_", "mes_http": "MES_", "reconcile": "RECONCILE_"}
 
 
 def load(environment: Mapping[str, str], folder: Path) -> tuple[Settings, list[str]]:
@@ -262,6 +285,14 @@ _PARSERS: Mapping[Any, Any] = {
 }
 
 
+def _is_read(reader: Callable[[str], Any], text: str) -> bool:
+    try:
+        reader(text)
+    except (ValueError, ZoneInfoNotFoundError, OSError):  # A folder's name is no time zone either.
+        return False
+    return True
+
+
 def _contradictions(settings: Settings) -> list[Fault]:
     """Values that are fine alone and wrong together, or not to be had in this profile."""
     checks = [
@@ -286,9 +317,29 @@ def _contradictions(settings: Settings) -> list[Fault]:
             "A MES behind HTTP needs its address, such as http://mes.local:9000.",
         ),
         (
+            _is_read(ZoneInfo, settings.time_zone),
+            "TIME_ZONE",
+            "A place of the time zone database, such as Europe/Moscow.",
+        ),
+        (
+            _is_read(read_windows, settings.mes_http.maintenance or ""),
+            "MES_MAINTENANCE",
+            "Windows such as: Sun 02:00-04:30; Mon-Fri 22:00-22:15",
+        ),
+        (
+            settings.mes_http.concurrency > 0,
+            "MES_CONCURRENCY",
+            "At least one call at once.",
+        ),
+        (
             settings.mes_http.connect_timeout < settings.mes_http.total_timeout,
             "MES_TOTAL_TIMEOUT",
             "The whole call has to last longer than connecting to the MES.",
+        ),
+        (
+            settings.reconcile.lookups > 0,
+            "RECONCILE_LOOKUPS",
+            "At least one a second.",
         ),
         (
             settings.mes_http.names.keys() <= MES_NAMES,

@@ -124,3 +124,47 @@ def test_an_order_that_was_never_given_out_says_what_to_do(shop: Shop) -> None:
         support.goes(f"/orders/{order_no(99_999)}")
 
         support.sees("There is no such order here", "one digit may be wrong")
+
+
+@pytest.mark.parametrize(
+    "language, start, agreed, kind, dismiss, settled",
+    [
+        ("en", "Compare now", "Both sides agree", "we do not know of it", "It is fine", "Settled"),
+        ("ru", "Сверить сейчас", "сходятся", "а у нас нет", "Так и должно быть", "Решённые"),
+    ],
+)
+def test_a_job_that_nobody_asked_for_is_found_and_settled(
+    shop: Shop, language: str, start: str, agreed: str, kind: str, dismiss: str, settled: str
+) -> None:
+    with shop.person("olga") as seller:
+        no = shop.approved(seller)
+    columns = "order_no, body_sha256, positions, status, status_since, seq, created_at"
+    with shop.person("vera", language, NARROW) as support:
+        support.goes("/balance/mes")
+        support.main.get_by_role("button", name=start).click()
+        support.sees(agreed)
+        tamper(
+            shop,
+            f"INSERT INTO floor_work_orders (reference, {columns})"
+            f" SELECT ? || '/7', {columns} FROM floor_work_orders WHERE reference = ?",
+            no,
+            no,
+        )
+
+        support.main.get_by_role("button", name=start).click()
+
+        support.sees(f"{no}/7", kind)
+        assert fits(support)
+        support.main.get_by_role("textbox").fill("a test of theirs")
+        support.main.get_by_role("button", name=dismiss).click()
+        support.sees(agreed)
+        support.main.get_by_role("button", name=settled).click()
+        support.sees(f"{no}/7", "a test of theirs", "vera")
+
+
+def test_the_head_looks_and_does_not_settle(shop: Shop) -> None:
+    with shop.person("nikolai") as head:
+        head.goes("/balance/mes")
+
+        head.sees("Compare with the MES")
+        expect(head.main.get_by_role("button", name="Compare now")).to_have_count(0)

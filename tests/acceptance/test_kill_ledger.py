@@ -1,6 +1,8 @@
 """Kill -9 while we compare what we hold with what others hold: nothing half done or forgotten."""
 
 import json
+import signal
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -36,3 +38,38 @@ def runs(product: Product) -> list[Any]:
     """The balances on disk."""
     rows = product.rows("SELECT sums, differences FROM balance_runs ORDER BY row")
     return [(json.loads(sums), differences) for sums, differences in rows]
+
+
+@pytest.mark.parametrize(
+    "name", ["reconcile.after_page", "reconcile.before_repair", "reconcile.after_repair"]
+)
+def test_a_comparison_and_its_repair_go_on_after_a_kill(
+    name: str, template: tuple[Path, Keys], tmp_path: Path
+) -> None:
+    """The MES forgets everything; what it is proven not to have is made there again, once."""
+    with running(
+        tmp_path,
+        template,
+        mes_poll="1h",  # the bridge itself does not learn that anything is missing
+        reconcile_every="500ms",
+        reconcile_missing_there="resend",
+    ) as (product, mes):
+        shop = Shop(product)
+        assert product.start()
+        until(shop.at_rest, "not every order came to rest")
+        product.signal(signal.SIGKILL)
+        product.wait()
+        mes.stop()
+        mes.journal.unlink()
+        mes.start()
+
+        if product.start(f"{name}:kill@1"):
+            live_until_dead(product, shop, nobody_acts)
+        assert product.wait() == -9
+        assert product.start()
+
+        until(lambda: set(mes.effects()) == set(shop.receipts.values()), "not all were made again")
+        until(shop.at_rest, "not every order came to rest")
+        check(product, shop, mes.effects())
+        states = Counter(state for (state,) in product.rows("SELECT state FROM reconcile_findings"))
+        assert states == {"repaired": len(shop.receipts)}

@@ -110,3 +110,95 @@ async def test_an_order_that_was_never_given_out_is_explained_too(tmp_path: Path
 
         assert (found["state"], found["rule"]) == ("missing", None)
         assert found["todo"][0]["code"] == "check_number"
+
+
+async def finish(office: TestOffice) -> None:
+    """Let the comparison run to its end."""
+    ledger = office.app.office.ledger
+    assert ledger is not None
+    for _ in range(20):
+        await ledger.reconciler.step()
+
+
+async def a_job_that_nobody_asked_for(office: TestOffice, no: str) -> None:
+    def copy(work: Any) -> None:
+        columns = "order_no, body_sha256, positions, status, status_since, seq, created_at"
+        work.raw.execute(
+            f"INSERT INTO floor_work_orders (reference, {columns})"
+            f" SELECT ? || '/2', {columns} FROM floor_work_orders WHERE reference = ?",
+            (no, no),
+        )
+
+    await office.store.write(copy)
+
+
+@pytest.mark.parametrize("role", Role)
+async def test_comparing_is_for_support_and_looking_for_the_head_too(
+    role: Role, tmp_path: Path
+) -> None:
+    async with running_office(tmp_path) as office:
+        desk = await office.desk(role)
+
+        seen = await desk.send("GET", "/reconciliation")
+        begun = await desk.send("POST", "/reconciliation/start", {})
+        decided = await desk.send(
+            "POST", "/reconciliation/findings/1/decide", {"decision": "dismiss"}
+        )
+
+        rights = RIGHTS[role]
+        assert seen.status_code == (200 if "ledger.view" in rights else 403)
+        assert begun.status_code == (200 if "ledger.settle" in rights else 403)
+        assert decided.status_code == (404 if "ledger.settle" in rights else 403)
+
+
+async def test_a_finding_is_shown_decided_and_kept_with_who_and_why(tmp_path: Path) -> None:
+    async with running_office(tmp_path) as office:
+        no = await office.order("A-1", Stage.MANUFACTURING_APPROVED)
+        await a_job_that_nobody_asked_for(office, no)
+        support = await office.desk(Role.SUPPORT)
+        office.clock.advance(timedelta(minutes=1))
+
+        begun = (await support.send("POST", "/reconciliation/start", {})).json()
+        await finish(office)
+        found = await support.get("/reconciliation")
+
+        assert (begun["phase"], found["last"]["compared"], found["running"]) == ("asked", 1, None)
+        [one] = found["items"]
+        assert (one["kind"], one["reference"], one["can"]) == (
+            "missing_here", f"{no}/2", ["dismiss"],
+        )  # fmt: skip
+        path = f"/reconciliation/findings/{one['row']}/decide"
+        refused = await support.send("POST", path, {"decision": "resend"})
+        assert refused.json()["type"] == "/problems/decision-refused"
+        said = {"decision": "dismiss", "note": "a test of theirs"}
+        assert (await support.send("POST", path, said)).status_code == 200
+        assert (await support.send("POST", path, said)).status_code == 409
+
+        assert (await support.get("/reconciliation"))["items"] == []
+        [kept] = (await support.get("/reconciliation", show="settled"))["items"]
+        assert (kept["state"], kept["note"], kept["decided_by"]) == (
+            "dismissed", "a test of theirs", "person:support",
+        )  # fmt: skip
+
+
+async def test_an_order_that_the_mes_lost_is_explained_by_the_finding(tmp_path: Path) -> None:
+    async with running_office(tmp_path) as office:
+        no = await office.order("A-1", Stage.MANUFACTURING_APPROVED)
+
+        def lose(work: Any) -> None:
+            work.raw.execute("DELETE FROM floor_work_orders WHERE reference = ?", (no,))
+
+        await office.store.write(lose)
+        support = await office.desk(Role.SUPPORT)
+        office.clock.advance(timedelta(minutes=1))
+        await support.send("POST", "/reconciliation/start", {})
+        await finish(office)
+        await support.send("POST", "/balance/count", {})
+
+        explained = await support.get(f"/orders/{no}/explain")
+        [difference] = (await support.get("/balance"))["differences"]
+
+        assert (explained["state"], explained["rule"]) == ("stuck", "S4")
+        assert (difference["system"], difference["kind"], difference["order_no"]) == (
+            "mes", "missing_there", no,
+        )  # fmt: skip

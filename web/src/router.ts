@@ -32,6 +32,12 @@ export const router = createRouter({
     page("/orders/:no", "order", () => import("./features/order/OrderPage.vue"), "order.title"),
     page("/search", "search", () => import("./features/support/SearchPage.vue"), "nav.search"),
     page("/balance", "balance", () => import("./features/support/BalancePage.vue"), "nav.balance"),
+    page(
+      "/balance/mes",
+      "reconcile",
+      () => import("./features/support/ReconcilePage.vue"),
+      "reconcile.title",
+    ),
     page("/people", "people", () => import("./features/admin/PeoplePage.vue"), "nav.people"),
     page("/partners", "partners", () => import("./features/admin/PartnersPage.vue"), "nav.partners"),
     page("/:rest(.*)*", "lost", () => import("./shared/LostPage.vue"), "face.notFound"),

@@ -75,7 +75,7 @@ def lines(found: Explanation, language: str) -> Iterator[str]:
     if found.detail:
         yield f"{names['said']}: {found.detail}"
     for todo in found.todo:
-        yield f"- {say(words.TODO, todo, language)}"
+        yield f"- {say(words.STEPS, todo, language)}"
 
 
 def _at(instant: datetime) -> str:

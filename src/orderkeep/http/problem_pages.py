@@ -362,6 +362,32 @@ PAGES: Mapping[str, Mapping[str, Words]] = dict([
         ),
     ),
     _told(
+        "finding-not-found",
+        (
+            "There is no such finding",
+            "The comparison has no finding under this number.",
+            "Open the list of findings again.",
+        ),
+        (
+            "Такого расхождения нет",
+            "Под этим номером сверка ничего не нашла.",
+            "Откройте список расхождений заново.",
+        ),
+    ),
+    _told(
+        "decision-refused",
+        (
+            "The finding does not allow that",
+            "It has been settled meanwhile, or the decision does not help against it.",
+            "Read the finding again and choose among what it offers.",
+        ),
+        (
+            "Расхождение этого не допускает",
+            "Его уже решили, или это решение против него не помогает.",
+            "Прочитайте расхождение снова и выберите из предложенного.",
+        ),
+    ),
+    _told(
         "currency-mismatch",
         (
             "Not the price book's currency",

@@ -16,6 +16,7 @@ from orderkeep.access.people import LoginTaken, PersonNotFound
 from orderkeep.access.ports import TooManyViews
 from orderkeep.access.rights import NotAllowed
 from orderkeep.access.sessions import NotSignedIn, TooManyFailures, WrongCredentials
+from orderkeep.bridge.pausing import NoSuchDestination
 from orderkeep.bridge.ports import MesOutcomeUnknown, MesRejected, MesUnavailable, RecallRefused
 from orderkeep.files.ports import DigestMismatch, FileNotFound, FilesUnavailable
 from orderkeep.files.upload import FileTooLarge, TooManyUploads
@@ -36,6 +37,7 @@ from orderkeep.kernel.errors import (
     Uncertain,
 )
 from orderkeep.kernel.money import CurrencyMismatch
+from orderkeep.ledger.passes import DecisionRefused, FindingNotFound, PassMoved
 from orderkeep.orders.ports import OrderNotFound
 from orderkeep.orders.refusals import TransitionRefused
 from orderkeep.quoting.ports import EngineUnavailable
@@ -92,6 +94,10 @@ PROBLEMS: Mapping[type[OrderkeepError], Problem] = {
     JobNotFound: Problem(409, "transition-refused", "Not possible at this stage"),
     StaleOrder: Problem(409, "stale-order", "The order has changed in the meantime"),
     CurrencyMismatch: Problem(422, "currency-mismatch", "Not the price book's currency"),
+    FindingNotFound: Problem(404, "finding-not-found", "There is no such finding"),
+    DecisionRefused: Problem(409, "decision-refused", "The finding does not allow that"),
+    PassMoved: Problem(409, "stale-order", "The order has changed in the meantime"),
+    NoSuchDestination: Problem(404, "not-found", "There is nothing at this address"),
     # People and rights.
     WrongCredentials: Problem(401, "wrong-credentials", "Login or password is wrong"),
     NotSignedIn: Problem(401, "not-signed-in", "Nobody is signed in"),

@@ -96,7 +96,7 @@ RULES: Final[Words] = {
     "gave_up": ("A person stopped the delivery", "Доставку остановил человек"),
     "late": ("Whoever owes the next step is late", "Тот, за кем следующий шаг, опаздывает"),
 }
-TODO: Final[Words] = {
+STEPS: Final[Words] = {
     "verify": (
         "Run `orderkeep verify` and call the administrator",
         "Запустите `orderkeep verify` и позовите администратора",
@@ -174,6 +174,36 @@ DIFFERENCES: Final[Words] = {
     "missing_here": ("The MES has it, and we do not know of it", "В MES есть, а у нас нет"),
     "differs": ("The MES says something else than we do", "В MES записано иначе, чем у нас"),
     "stuck": ("The MES does not go on with it", "MES не продолжает"),
+}
+ADVICE: Final[Words] = {
+    "missing_there": (
+        (
+            "Look into the MES by this number. If it is truly not there, send it again: it leaves"
+            " only once two more look-ups have denied it."
+        ),
+        (
+            "Найдите этот номер в MES. Если его там точно нет, отправьте снова: заказ уйдёт только"
+            " после ещё двух отрицательных проверок."
+        ),
+    ),
+    "missing_here": (
+        (
+            "Ask at the MES who ordered it. If nobody did, have it stopped there; nothing here"
+            " sends or recalls it."
+        ),
+        (
+            "Узнайте в MES, кто это заказал. Если никто, остановите там; отсюда ничего не"
+            " отправляется и не отзывается."
+        ),
+    ),
+    "differs": (
+        "If the MES is right, take its word over. If we are, have it corrected there.",
+        "Если права MES, примите её слово. Если правы мы, попросите исправить там.",
+    ),
+    "stuck": (
+        "Ask at the MES why it does not go on, and tell the client in time.",
+        "Узнайте в MES, почему работа стоит, и вовремя предупредите клиента.",
+    ),
 }
 SYSTEMS: Final[Words] = {
     "own": ("our own tables", "наши таблицы"),

@@ -7,12 +7,13 @@ from typing import Any
 from orderkeep.access.keys import KeyHolder
 from orderkeep.adapters.passwords import Argon2Passwords
 from orderkeep.adapters.sql.explain import facts_of
+from orderkeep.bridge.pausing import Pausing
 from orderkeep.http.door.app import build_door
 from orderkeep.http.office.app import OfficeApp, build_office
 from orderkeep.http.office.parts import Catalogue, LedgerDesk, OfficeSettings
 from orderkeep.intake.drafts import Drafts
 from orderkeep.quoting.price_book import PriceBook
-from orderkeep.roles.parts import Parts, catalogue, promise
+from orderkeep.roles.parts import Parts, catalogue, promise, ways
 
 FULL = 2
 """SQLite's number for synchronous=FULL."""
@@ -72,8 +73,10 @@ def office_app(parts: Parts) -> OfficeApp:
         files=parts.files,
         catalogue=lambda: shown(parts.book),
         carried=parts.transport,
+        pausing=Pausing(parts.store, parts.clock, ways(settings)),
         ledger=LedgerDesk(
             balances=parts.balances,
+            reconciler=parts.reconciler,
             facts=lambda work, no: facts_of(work, no, parts.policy),
         ),
     )

@@ -11,6 +11,7 @@ from functools import partial
 from random import Random
 from time import monotonic
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from orderkeep.adapters.embedded import EmbeddedTransport
 from orderkeep.adapters.files import LocalFiles
@@ -22,8 +23,9 @@ from orderkeep.adapters.sql.migrate import migrate
 from orderkeep.adapters.sql.store import SqliteStore, open_store
 from orderkeep.adapters.sql.work import SqlWork
 from orderkeep.bridge.dispatch import Bridge, BridgeSettings
-from orderkeep.bridge.hearing import WORDS
+from orderkeep.bridge.hearing import WORDS, Hearing
 from orderkeep.bridge.ports import RECALLED, Capabilities, Mes
+from orderkeep.bridge.telling import DESTINATION, Teller
 from orderkeep.config import Settings, database_path, files_path
 from orderkeep.delivery.inbox import InboxWorker
 from orderkeep.delivery.relay import Relay
@@ -40,6 +42,9 @@ from orderkeep.kernel.clock import Clock, SystemClock
 from orderkeep.kernel.errors import Fault, Invalid
 from orderkeep.kernel.ids import Ids, PartnerId
 from orderkeep.ledger.keeping import Keeper, Tables
+from orderkeep.ledger.reconcile import Kind, Repair, Ways
+from orderkeep.ledger.reconciler import Reconciler, ReconcileSettings
+from orderkeep.ledger.repairing import Repairs
 from orderkeep.orders.announce import routes
 from orderkeep.orders.master import OrderMaster
 from orderkeep.orders.order import Order, PriceState, Stage
@@ -81,6 +86,7 @@ class Parts:
     watch: Watch
     leftovers: Leftovers
     balances: Keeper
+    reconciler: Reconciler
 
 
 async def build(settings: Settings, stack: AsyncExitStack, clock: Clock | None = None) -> Parts:
@@ -146,6 +152,7 @@ async def build(settings: Settings, stack: AsyncExitStack, clock: Clock | None =
         watch=Watch(store.behind, master, clock),
         leftovers=Leftovers(store.behind, keeper, clock),
         balances=Keeper(store, tables, clock, lambda: monotonic() * 1000),
+        reconciler=reconciler_of(settings, store, master, mes, clock),
     )
 
 

@@ -23,6 +23,8 @@ from orderkeep.adapters.sql.migrate import migrate
 from orderkeep.adapters.sql.store import SqliteStore, open_store
 from orderkeep.adapters.sql.work import SqlWork
 from orderkeep.bridge.dispatch import Bridge, BridgeSettings
+from orderkeep.bridge.hearing import WORDS, Hearing
+from orderkeep.bridge.telling import Teller
 from orderkeep.delivery.inbox import InboxWorker
 from orderkeep.delivery.relay import Relay
 from orderkeep.files.upload import Files
@@ -37,6 +39,9 @@ from orderkeep.kernel.bells import Bells
 from orderkeep.kernel.ids import Ids, OrderNo
 from orderkeep.kernel.money import Money
 from orderkeep.ledger.keeping import Keeper, Tables
+from orderkeep.ledger.reconcile import Ways
+from orderkeep.ledger.reconciler import Reconciler, ReconcileSettings
+from orderkeep.ledger.repairing import Repairs
 from orderkeep.orders import commands as c
 from orderkeep.orders.announce import routes
 from orderkeep.orders.events import Actor, ActorKind, Cause
@@ -283,6 +288,7 @@ async def _build(folder: Path, stack: AsyncExitStack, settings: OfficeSettings) 
                 clock,
                 lambda: 0.0,
             ),
+            reconciler=_reconciler(store, master, workshop, clock),
             facts=facts,
         ),
     )
@@ -299,3 +305,14 @@ async def _build(folder: Path, stack: AsyncExitStack, settings: OfficeSettings) 
         steps=[relay.step, bridge.step, *[inbox.step for inbox in inboxes]],
         desks=AsyncExitStack(),
     )
+
+
+def _reconciler(
+    store: SqliteStore, master: OrderMaster, workshop: Workshop, clock: TestClock
+) -> Reconciler:
+    words, mes = dict(WORDS), FloorMes(workshop, clock)
+    ways, teller = Ways(timedelta(0), words), Teller(master, clock)
+    hearing = Hearing(teller, words, timedelta(hours=1), timedelta(0))
+    repairs = Repairs(store, teller, hearing, ways)
+    gentle = ReconcileSettings(every=timedelta(0))
+    return Reconciler(store, mes, "mes", ways, gentle, repairs, clock)

@@ -107,7 +107,7 @@ def running(
     copy(path, folder / "product")
     with PracticeMesProcess(folder / "journal.jsonl", "--lag", "0.2", *flags) as mes:
         far = {} if floor else {**MES, "mes_url": mes.address}
-        with Product(folder / "product", keys, **far, **settings) as product:
+        with Product(folder / "product", keys, **{**far, **settings}) as product:
             yield product, mes
 
 

@@ -168,7 +168,7 @@ def test_every_explanation_has_words_in_both_languages(name: str, language: str)
 
     said = [words.say(words.STATES, found.state, language)]
     said += [words.say(words.RULES, found.rule, language)] if found.rule else []
-    said += [words.say(words.TODO, todo, language) for todo in found.todo]
+    said += [words.say(words.STEPS, todo, language) for todo in found.todo]
     for hop in (found.last, found.next):
         said += [words.say(words.HOPS, hop.hop, language)] if hop else []
     said += [words.say(words.OWNERS, found.next.owner, language)] if found.next else []
@@ -178,7 +178,7 @@ def test_every_explanation_has_words_in_both_languages(name: str, language: str)
 def test_every_code_has_words_that_are_no_copies() -> None:
     assert set(words.HOPS) == set(HOPS)
     assert set(words.RULES) == set(RULES)
-    for table in (words.STATES, words.HOPS, words.RULES, words.TODO, words.DIFFERENCES):
+    for table in (words.STATES, words.HOPS, words.RULES, words.STEPS, words.DIFFERENCES):
         for english, russian in table.values():
             assert english.isascii()
             assert not russian.isascii()

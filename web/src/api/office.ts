@@ -80,6 +80,11 @@ export const admin = {
 export const ledger = {
   balance: () => call<wire.Balance>("GET", `${BASE}/balance`),
   count: () => call<wire.Balance>("POST", `${BASE}/balance/count`, {}),
+  findings: (filter: BoardQuery, options?: CallOptions) =>
+    call<wire.Reconciliation>("GET", `${BASE}/reconciliation${query(filter)}`, undefined, options),
+  compare: () => call<wire.ReconcilePass>("POST", `${BASE}/reconciliation/start`, {}),
+  decide: (row: number, decision: string, note: string) =>
+    call<wire.Finding>("POST", `${BASE}/reconciliation/findings/${row}/decide`, { decision, note }),
   explain: (orderNo: string, options?: CallOptions) =>
     call<wire.Explanation>("GET", `${BASE}/orders/${no(orderNo)}/explain`, undefined, options),
 }

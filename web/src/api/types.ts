@@ -497,3 +497,45 @@ export interface Explanation {
   todo: { code: string; title: Told }[]
   detail: string
 }
+
+export interface ReconcilePass {
+  row: number
+  started_at: Instant
+  by: string
+  phase: "asked" | "listing" | "looking" | "proving" | "done"
+  moved_at: Instant
+  shown?: number
+  ours?: number
+  compared?: number
+  unanswered?: number
+  finished_at?: Instant | null
+  note?: string | null
+}
+
+/** What a comparison with the MES found. */
+export interface Finding {
+  row: number
+  kind: string
+  title: Told
+  advice: Told
+  reference: string
+  order_no: string | null
+  what: string
+  since: Instant
+  seen_at: Instant
+  state: string
+  can: string[]
+  decision: string | null
+  note: string | null
+  decided_by: string | null
+  decided_at: Instant | null
+}
+
+export interface Reconciliation extends Page<Finding> {
+  running: ReconcilePass | null
+  last: ReconcilePass | null
+  counts: Record<string, number>
+  every_s: number
+  policy: Record<string, string>
+  as_of: Instant
+}

@@ -23,6 +23,7 @@ from orderkeep.adapters.sql.hot_sqlite.outbox import SqlOutbox
 from orderkeep.adapters.sql.hot_sqlite.submissions import SqlSubmissions
 from orderkeep.adapters.sql.price_jobs import SqlMeasurements, SqlPriceJobs
 from orderkeep.adapters.sql.receipts import SqlReceipts
+from orderkeep.adapters.sql.reconciling import SqlReconciling
 from orderkeep.adapters.sql.timers import SqlTimers
 from orderkeep.adapters.sql.tracking import SqlTracking
 from orderkeep.orders.view import BoardRow
@@ -129,6 +130,10 @@ class SqlWork:
     @cached_property
     def balances(self) -> SqlBalances:
         return SqlBalances(self)
+
+    @cached_property
+    def reconciling(self) -> SqlReconciling:
+        return SqlReconciling(self)
 
     # --- after the commit -------------------------------------------------------------------
 

@@ -15,15 +15,18 @@ from litestar.types import Receive, Scope, Send
 from orderkeep.access.ports import Passwords, Session
 from orderkeep.access.registry import Registry
 from orderkeep.access.sessions import Sessions
+from orderkeep.bridge.pausing import Pausing
 from orderkeep.files.upload import Files
 from orderkeep.http.office import (
     admin,
     by_hand,
     description,
+    destination_pages,
     health,
     ledger_pages,
     lists,
     orders,
+    reconcile_pages,
     session,
 )
 from orderkeep.http.office.counted import Metrics
@@ -99,6 +102,7 @@ def build_office(  # noqa: PLR0913  # Everything passed in, by name.
     catalogue: Callable[[], Catalogue] | None = None,
     ledger: LedgerDesk | None = None,
     carried: Carried | None = None,
+    pausing: Pausing | None = None,
 ) -> OfficeApp:
     """The office's application from its parts; see ``parts`` for what each has to do."""
     stream, metrics = Stream(clock, store.on_changes), Metrics()
@@ -122,6 +126,7 @@ def build_office(  # noqa: PLR0913  # Everything passed in, by name.
         catalogue=catalogue,
         ledger=ledger,
         carried=carried,
+        pausing=pausing,
     )
     shared = SharedReads(office)
     return OfficeApp(_litestar(office, shared), office, shared)
@@ -144,6 +149,8 @@ def _litestar(office: Office, shared: SharedReads) -> Litestar:
         *by_hand.HANDLERS,
         *admin.HANDLERS,
         *ledger_pages.HANDLERS,
+        *destination_pages.HANDLERS,
+        *reconcile_pages.HANDLERS,
         _stream_handler(office, shared),
     )
     staff = Router(PREFIX, route_handlers=handlers, before_request=from_our_pages)

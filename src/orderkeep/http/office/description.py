@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from litestar import Litestar, Response, get
 
-from orderkeep.http.office import admin, lists, session
+from orderkeep.http.office import admin, destination_pages, lists, reconcile_pages, session
 from orderkeep.http.office.acts import KINDS
 from orderkeep.http.office.gate import AnyRequest
 from orderkeep.intake.submission import DraftBody, SubmissionBody
@@ -37,9 +37,12 @@ _BODIES: Mapping[tuple[str, str], type] = {
     ("post", "/drafts"): DraftBody,
     ("put", "/drafts/{no}"): DraftBody,
     ("post", "/drafts/{no}/submit"): SubmissionBody,
+    ("post", "/destinations/{name}/pause"): destination_pages.Why,
+    ("post", "/destinations/{name}/resume"): destination_pages.Why,
     ("post", "/people"): admin.NewPerson,
     ("patch", "/people/{person_id}"): admin.ChangedPerson,
     ("post", "/partners"): admin.NewPartner,
+    ("post", "/reconciliation/findings/{row}/decide"): reconcile_pages.DecideFinding,
     ("post", "/partners/{partner_id}/keys"): admin.NewKey,
     **{("post", f"/orders/{{no}}/{action}"): kind.body for action, kind in KINDS.items()},
 }

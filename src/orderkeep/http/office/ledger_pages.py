@@ -141,7 +141,7 @@ def explanation_shape(found: Explanation) -> dict[str, Any]:
         },
         "rule": found.rule,
         "rule_title": words.both(words.RULES, found.rule),
-        "todo": [{"code": one, "title": words.both(words.TODO, one)} for one in found.todo],
+        "todo": [{"code": one, "title": words.both(words.STEPS, one)} for one in found.todo],
         "detail": found.detail,
     }
 

@@ -10,6 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
 from orderkeep.access.ports import AccessStore, Session
+from orderkeep.bridge.pausing import Pausing
 from orderkeep.access.registry import Registry
 from orderkeep.access.sessions import Sessions
 from orderkeep.board.actions import Viewer
@@ -24,6 +25,7 @@ from orderkeep.kernel.clock import Clock
 from orderkeep.kernel.ids import Ids, OrderNo
 from orderkeep.ledger.explain import Facts
 from orderkeep.ledger.keeping import Keeper
+from orderkeep.ledger.reconciler import Reconciler
 from orderkeep.observe.traffic import Traffic
 from orderkeep.orders.events import Cause, Recorded
 from orderkeep.orders.master import OrderMaster
@@ -150,6 +152,7 @@ class LedgerDesk:
     """What we hold against what others hold; see ``ledger``."""
 
     balances: Keeper
+    reconciler: Reconciler
     facts: Callable[[Any, OrderNo], Facts]
 
 
@@ -176,6 +179,7 @@ class Office:
     drafts: Drafts | None = None
     files: Files | None = None
     carried: Carried | None = None
+    pausing: Pausing | None = None
 
     @property
     def read_only(self) -> bool:
