@@ -38,6 +38,8 @@ MES_NAMES = frozenset(
 class MesSettings:
     """The MES behind HTTP; see docs/reference/settings.md for each field's meaning."""
 
+    title: str = "MES"
+    """What people call it."""
     idempotency: Literal["none", "key", "reference"] = "none"
     lookup: bool = True
     recall: bool = False

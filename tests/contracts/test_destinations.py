@@ -16,7 +16,7 @@ from orderkeep.adapters.sql.store import SqliteStore, open_store
 from orderkeep.adapters.sql.tables import audit
 from orderkeep.bridge.destinations import Condition
 from orderkeep.bridge.pace import TRIP, Bounds, Pace, begin, unanswered
-from orderkeep.bridge.pausing import NoSuchDestination, Pausing, Ways
+from orderkeep.bridge.pausing import NoSuchDestination, Pausing, Terms
 from orderkeep.bridge.windows import Maintenance, read_windows
 from orderkeep.kernel.bells import Bells
 from orderkeep.testing.store import SimStore
@@ -24,7 +24,7 @@ from orderkeep.testing.store import SimStore
 Store = SqliteStore | SimStore | PgStore
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 BOUNDS = Bounds(most=8, rest=timedelta(seconds=5))
-WAYS = {"mes": Ways(BOUNDS, title="MES"), "crm": Ways(BOUNDS)}
+TERMS = {"mes": Terms(BOUNDS, title="MES"), "crm": Terms(BOUNDS)}
 
 
 class Standing:
@@ -57,7 +57,7 @@ def store(
 
 @pytest.fixture
 def pausing(store: Store) -> Pausing:
-    return Pausing(store, Standing(), WAYS)
+    return Pausing(store, Standing(), TERMS)
 
 
 def away() -> Pace:
@@ -90,7 +90,7 @@ def test_a_person_pauses_one_destination_and_it_stays_so(
     runner.run(pausing.pause("mes", "person:hanna", "stocktaking"))
     runner.run(pausing.pause("mes", "person:olga", "me too"))
 
-    again = Pausing(store, Standing(), WAYS)
+    again = Pausing(store, Standing(), TERMS)
     shown = {one.name: one.state for one in runner.run(again.all())}
     assert shown["crm"].condition is Condition.OPEN
     assert shown["mes"].condition is Condition.PAUSED
@@ -135,9 +135,9 @@ def test_each_pause_is_in_the_audit_once(
 
 
 def test_a_maintenance_window_is_shown_until_its_end(store: Store, runner: asyncio.Runner) -> None:
-    ways = Ways(BOUNDS, Maintenance(read_windows("11:30-12:30")))
+    terms = Terms(BOUNDS, Maintenance(read_windows("11:30-12:30")))
 
-    [shown] = runner.run(Pausing(store, Standing(), {"mes": ways}).all())
+    [shown] = runner.run(Pausing(store, Standing(), {"mes": terms}).all())
 
     assert shown.state.condition is Condition.MAINTENANCE
     assert shown.state.until == NOON + timedelta(minutes=30)

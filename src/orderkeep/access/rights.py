@@ -64,6 +64,7 @@ _HEAD = (_OPERATOR - {"order.lift_own"}) | {
     "promise.set",
     "close",
     "ledger.view",
+    "destination.pause",
 }
 _SUPPORT = frozenset(
     {
@@ -74,6 +75,7 @@ _SUPPORT = frozenset(
         "ledger.view",
         "ledger.settle",
         "lost.import",
+        "destination.pause",
         "lost.settle",
     }
 )

@@ -24,7 +24,7 @@ class NoSuchDestination(Refused):
 
 
 @dataclass(frozen=True, slots=True)
-class Ways:
+class Terms:
     """How a destination may be called, as configured; ``title`` is what people call it."""
 
     bounds: Bounds
@@ -37,7 +37,7 @@ class Shown:
     """A destination as people see it; ``waiting`` work orders have not left, at least so many."""
 
     name: str
-    ways: Ways
+    terms: Terms
     state: State
     waiting: int
 
@@ -52,7 +52,7 @@ class PausingWork(BridgeWork, Protocol):
 class Pausing:
     """Pauses and resumes. What is being called at that moment is finished, nothing else begins."""
 
-    def __init__(self, store: Store[PausingWork], clock: Clock, known: Mapping[str, Ways]) -> None:
+    def __init__(self, store: Store[PausingWork], clock: Clock, known: Mapping[str, Terms]) -> None:
         self._store = store
         self._clock = clock
         self._known = known
@@ -65,11 +65,11 @@ class Pausing:
             return [
                 Shown(
                     name,
-                    ways,
-                    state_of(work.destinations.get(name), ways.bounds, ways.maintenance, now),
+                    terms,
+                    state_of(work.destinations.get(name), terms.bounds, terms.maintenance, now),
                     work.deliveries.waiting(name),
                 )
-                for name, ways in self._known.items()
+                for name, terms in self._known.items()
             ]
 
         return await self._store.read(look)
@@ -98,11 +98,11 @@ class Pausing:
         Raises:
             NoSuchDestination: there is none of this name.
         """
-        ways, now = self._ways(name), self._clock.now()
+        terms, now = self._ways(name), self._clock.now()
 
         def resume(work: PausingWork) -> bool:
             known: Destination = work.destinations.get(name)
-            pace = p.let_in_again(known.pace or p.begin(ways.bounds), ways.bounds, now)
+            pace = p.let_in_again(known.pace or p.begin(terms.bounds), terms.bounds, now)
             fresh = work.destinations.resume(name, pace)
             if fresh:
                 work.access.record(now, by, "destination.resumed", name, because)
@@ -112,7 +112,7 @@ class Pausing:
         if await self._store.write(resume):
             log.info("destination.resumed", destination=name)
 
-    def _ways(self, name: str) -> Ways:
+    def _ways(self, name: str) -> Terms:
         if name not in self._known:
             raise NoSuchDestination(f"There is no destination {name}.", destination=name)
         return self._known[name]

@@ -8,12 +8,13 @@ from orderkeep.access.keys import KeyHolder
 from orderkeep.adapters.passwords import Argon2Passwords
 from orderkeep.adapters.sql.explain import facts_of
 from orderkeep.bridge.pausing import Pausing
+from orderkeep.config import Settings
 from orderkeep.http.door.app import build_door
 from orderkeep.http.office.app import OfficeApp, build_office
 from orderkeep.http.office.parts import Catalogue, LedgerDesk, OfficeSettings
 from orderkeep.intake.drafts import Drafts
 from orderkeep.quoting.price_book import PriceBook
-from orderkeep.roles.parts import Parts, catalogue, promise, ways
+from orderkeep.roles.parts import Parts, catalogue, promise, terms
 
 FULL = 2
 """SQLite's number for synchronous=FULL."""
@@ -73,7 +74,12 @@ def office_app(parts: Parts) -> OfficeApp:
         files=parts.files,
         catalogue=lambda: shown(parts.book),
         carried=parts.transport,
-        pausing=Pausing(parts.store, parts.clock, ways(settings)),
+        pausing=Pausing(parts.store, parts.clock, terms(settings)),
+        lost=LostDesk(
+            worklist=parts.worklist,
+            view=_lost_view(settings),
+            view_name=settings.lost.source if settings.lost.query else None,
+        ),
         ledger=LedgerDesk(
             balances=parts.balances,
             reconciler=parts.reconciler,

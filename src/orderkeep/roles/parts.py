@@ -24,8 +24,11 @@ from orderkeep.adapters.sql.store import SqliteStore, open_store
 from orderkeep.adapters.sql.work import SqlWork
 from orderkeep.bridge.dispatch import Bridge, BridgeSettings
 from orderkeep.bridge.hearing import WORDS, Hearing
+from orderkeep.bridge.pace import Bounds
+from orderkeep.bridge.pausing import Terms
 from orderkeep.bridge.ports import RECALLED, Capabilities, Mes
 from orderkeep.bridge.telling import DESTINATION, Teller
+from orderkeep.bridge.windows import Maintenance, read_windows
 from orderkeep.config import Settings, database_path, files_path
 from orderkeep.delivery.inbox import InboxWorker
 from orderkeep.delivery.relay import Relay
@@ -305,6 +308,50 @@ def bridge_settings(settings: Settings) -> BridgeSettings:
         poll=given.poll,
         pause=given.pause,
         words=WORDS + words,
+        maintenance=maintenance_of(settings),
+    )
+
+
+def maintenance_of(settings: Settings) -> Maintenance:
+    """When the MES is being worked on, by the clock on its wall."""
+    windows = read_windows(settings.mes_http.maintenance or "")
+    return Maintenance(windows, ZoneInfo(settings.time_zone))
+
+
+def terms(settings: Settings) -> dict[str, Terms]:
+    """Every foreign system that this installation calls, by its name."""
+    given = settings.mes_http
+    bounds = Bounds(given.concurrency, given.pause)
+    return {DESTINATION: Terms(bounds, maintenance_of(settings), given.title)}
+
+
+def reconciler_of(
+    settings: Settings, store: SqliteStore, master: OrderMaster, mes: Mes, clock: Clock
+) -> Reconciler:
+    """The standing comparison with the MES."""
+    given, pace, lag = (
+        settings.reconcile,
+        bridge_settings(settings),
+        mes.capabilities.visibility_lag,
+    )
+    words = dict(pace.words)
+    ways = Ways(lag, words, _recalled_words(settings.mes_http.words), given.stuck_after)
+    teller = Teller(master, clock)
+    hearing = Hearing(teller, words, pace.poll, lag)
+    # Our own floor tells by itself, in the same database: it is compared when somebody asks.
+    every = timedelta(0) if mes.capabilities.tells else given.every
+    policy = {
+        Kind.MISSING_THERE: Repair(given.missing_there),
+        Kind.DIFFERS: Repair(given.differs),
+    }
+    return Reconciler(
+        store.behind,
+        mes,
+        DESTINATION,
+        ways,
+        ReconcileSettings(every, given.lookups, policy),
+        Repairs(store.behind, teller, hearing, ways),
+        clock,
     )
 
 

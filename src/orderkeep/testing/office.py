@@ -24,6 +24,7 @@ from orderkeep.adapters.sql.store import SqliteStore, open_store
 from orderkeep.adapters.sql.work import SqlWork
 from orderkeep.bridge.dispatch import Bridge, BridgeSettings
 from orderkeep.bridge.hearing import WORDS, Hearing
+from orderkeep.bridge.pausing import Pausing, Terms
 from orderkeep.bridge.telling import Teller
 from orderkeep.delivery.inbox import InboxWorker
 from orderkeep.delivery.relay import Relay
@@ -291,6 +292,7 @@ async def _build(folder: Path, stack: AsyncExitStack, settings: OfficeSettings) 
             reconciler=_reconciler(store, master, workshop, clock),
             facts=facts,
         ),
+        pausing=Pausing(store, clock, {"mes": Terms(bridge.gate.bounds, title="MES")}),
     )
     return TestOffice(
         store=store,

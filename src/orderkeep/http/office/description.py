@@ -6,7 +6,14 @@ from typing import Any
 import msgspec
 from litestar import Litestar, Response, get
 
-from orderkeep.http.office import admin, destination_pages, lists, reconcile_pages, session
+from orderkeep.http.office import (
+    admin,
+    destination_pages,
+    lists,
+    lost_pages,
+    reconcile_pages,
+    session,
+)
 from orderkeep.http.office.acts import KINDS
 from orderkeep.http.office.gate import AnyRequest
 from orderkeep.intake.submission import DraftBody, SubmissionBody

@@ -10,11 +10,11 @@ from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
 from orderkeep.access.ports import AccessStore, Session
-from orderkeep.bridge.pausing import Pausing
 from orderkeep.access.registry import Registry
 from orderkeep.access.sessions import Sessions
 from orderkeep.board.actions import Viewer
 from orderkeep.board.ports import BoardStore
+from orderkeep.bridge.pausing import Pausing
 from orderkeep.files.ports import FileStore
 from orderkeep.files.upload import Files
 from orderkeep.http.office.counted import Metrics
