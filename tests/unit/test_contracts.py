@@ -27,7 +27,7 @@ from orderkeep.orders.announce import SCHEMA_VERSION, envelopes_for, routes
 from orderkeep.orders.messages import BODIES
 from orderkeep.orders.order import Stage
 from orderkeep.orders.tracking import Announced
-from orderkeep.roles.asyncapi import document
+from orderkeep.roles.asyncapi import document, written
 from orderkeep.roles.contracts import Contract, contracts, promise, schema
 from orderkeep.testing.orders import CHAIN, ENGINE, NOON, RING, an_order
 
@@ -238,6 +238,11 @@ def test_the_description_describes_every_message() -> None:
 
     assert said == {f"#/components/messages/{one.key}" for one in contracts()}
     assert described["components"]["messages"].keys() == {one.key for one in contracts()}
+
+
+def test_the_description_that_is_handed_out_is_the_codes_own() -> None:
+    """Where they differ: `make reference`."""
+    assert (ROOT / "docs/reference/asyncapi.json").read_bytes() == written()
 
 
 def test_every_reference_of_the_description_leads_somewhere() -> None:
