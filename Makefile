@@ -67,6 +67,10 @@ check-docs: ready-to-check
 	.venv/bin/python scripts/reference.py --check
 	.venv/bin/python -m pytest --quiet tests/unit/test_tidy.py tests/unit/test_docs.py
 
+.PHONY: check-deploy
+check-deploy: ## what docker's and systemd's own tools say about deploy/
+	@scripts/check_deploy.py
+
 .PHONY: ready-to-check
 ready-to-check:
 	@scripts/setup check
