@@ -99,6 +99,9 @@ class Settings:
     database_url: str = "sqlite:///var/orderkeep.db"
     transport_url: str = field(default="embedded:", repr=False)
     """``embedded:``, or a broker's address, which holds its password."""
+    broker_management_url: str | None = field(default=None, repr=False)
+    """RabbitMQ's management API, ``http://user:password@host:15672``: what drifts and its counts
+    are then compared every minute. A user with the tag ``monitoring`` is enough."""
     files_url: str | None = None
     """``file:///absolute/path``; without it, the folder ``files`` beside the database."""
     mes: Literal["floor", "http"] = "floor"
@@ -307,6 +310,11 @@ def _contradictions(settings: Settings) -> list[Fault]:
             is_transport(settings.transport_url),
             "TRANSPORT_URL",
             "embedded:, amqp://user:password@host:5672/vhost or kafka://host:9092,host:9092.",
+        ),
+        (
+            (settings.broker_management_url or "http://").startswith(("http://", "https://")),
+            "BROKER_MANAGEMENT_URL",
+            "An address such as http://user:password@broker.local:15672.",
         ),
         (
             settings.files_url is None or settings.files_url.startswith("file:///"),

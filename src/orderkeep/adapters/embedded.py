@@ -49,6 +49,10 @@ class EmbeddedTransport:
         """There is no connection that could be lost."""
         return {}
 
+    def drift(self) -> list[str]:
+        """There is nothing that could have been changed."""
+        return []
+
     async def publish(self, envelopes: Sequence[Envelope]) -> Sequence[Tried]:
         """Carry envelopes; a kind without a route is put aside as a dead letter, and shown.
 

@@ -39,6 +39,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "people": Command("people:app", "People who sign in at the office."),
     "quote": Command("quote:quote", "Measure a model file and price it, line by line."),
     "doctor": Command("doctor:app", "Look at a broker that is there: where does it lose orders?"),
+    "topology": Command("topology:topology", "What has to be at the RabbitMQ, and what differs."),
     "simulate": Command("simulate:app", "Far sides to practise against, on this machine only."),
     "bench": Command("bench:app", "Benchmarks that print ratios."),
 }

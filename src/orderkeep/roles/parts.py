@@ -11,6 +11,7 @@ from functools import partial
 from random import Random
 from time import monotonic
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 from orderkeep.adapters.embedded import EmbeddedTransport
@@ -33,6 +34,7 @@ from orderkeep.config import Settings, database_path, files_path
 from orderkeep.delivery.inbox import InboxWorker
 from orderkeep.delivery.relay import Relay
 from orderkeep.delivery.search import Search
+from orderkeep.doctor.snapshot import Sample
 from orderkeep.files.leftovers import Leftovers
 from orderkeep.files.lookup import FileLookup
 from orderkeep.files.upload import Files
@@ -60,6 +62,7 @@ from orderkeep.sla.watch import Watch
 if TYPE_CHECKING:
     from orderkeep.adapters.kafka.transport import KafkaTransport
     from orderkeep.adapters.rabbitmq.transport import RabbitTransport
+    from orderkeep.adapters.rabbitmq.watch import BrokerWatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,8 @@ class Parts:
     bridge: Bridge
     transport: "EmbeddedTransport | RabbitTransport | KafkaTransport"
     relay: Relay
+    broker: "BrokerWatch | None"
+    """Where RabbitMQ's management API may be asked."""
     search: Search | None
     """With a broker only: tables lose nothing on the way from one to the other."""
     inboxes: tuple[InboxWorker[SqlWork], ...]
@@ -145,6 +150,7 @@ async def build(settings: Settings, stack: AsyncExitStack, clock: Clock | None =
         bridge=bridge,
         transport=transport,
         relay=Relay(store.behind, transport, clock),
+        broker=broker_watch(settings, transport),
         search=search,
         inboxes=(
             InboxWorker(store.behind, "quoting", desk.handle, clock, transport.traffic),
@@ -183,6 +189,25 @@ def carrying(
         back=back,
     )
     return transport, Search(store.behind, wanted, transport.is_quiet, clock)
+
+
+def broker_watch(settings: Settings, transport: object) -> "BrokerWatch | None":
+    """Whoever looks at RabbitMQ from outside; nobody, where we may not ask."""
+    url = settings.broker_management_url
+    if url is None or not settings.transport_url.startswith("amqp"):
+        return None
+    from orderkeep.adapters.rabbitmq.transport import RabbitTransport as Chosen  # noqa: PLC0415
+    from orderkeep.adapters.rabbitmq.watch import BrokerWatch as Watching  # noqa: PLC0415
+    from orderkeep.adapters.rabbitmq_management import RabbitManagement  # noqa: PLC0415
+
+    def look() -> Sample:
+        with RabbitManagement(url) as broker:
+            return broker.sample()
+
+    assert isinstance(transport, Chosen)  # noqa: S101  # The address says so.
+    wanted = routes(floor=settings.mes == "floor")
+    vhost = unquote(urlsplit(settings.transport_url).path.removeprefix("/")) or "/"
+    return Watching(look, wanted, vhost, transport.see)
 
 
 def _rabbitmq() -> "type[RabbitTransport]":

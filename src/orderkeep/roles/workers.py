@@ -52,6 +52,8 @@ def workers(parts: Parts) -> Iterator[Worker]:
     yield Worker("relay", "relay", parts.relay.step, "relay")
     if parts.search is not None:
         yield Worker("relay", "search", parts.search.step, "search")
+    if parts.broker is not None:
+        yield Worker("relay", "broker", parts.broker.step, "broker", poll_s=MINUTE_S)
     for inbox in parts.inboxes:
         role = "quoter" if inbox.consumer == "quoting" else "bridge"
         yield Worker(role, f"inbox.{inbox.consumer}", inbox.step, f"inbox:{inbox.consumer}")

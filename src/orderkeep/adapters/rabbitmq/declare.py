@@ -36,14 +36,18 @@ async def prepare(
     What differs or does not answer is logged, returned in sentences, and used as it is. Who shares
     ``turns`` declares in turn: two that make one queue at once are both thrown out by the broker.
     """
-    assert connection.transport is not None  # noqa: S101  # It is connected.
-    properties = connection.transport.connection.server_properties
-    wanted = topology(routes, version_of(properties.get("version")), max_length)
+    wanted = topology(routes, version_of_broker(connection), max_length)
     async with turns or asyncio.Lock():
         told = await declare(connection, wanted.around(only) if only else wanted, seconds)
     for sentence in told:
         log.error("broker.drifted", what=sentence)
     return tuple(told)
+
+
+def version_of_broker(connection: aio_pika.Connection) -> tuple[int, ...]:
+    """What the broker said of itself when we connected."""
+    assert connection.transport is not None  # noqa: S101  # It is connected.
+    return version_of(connection.transport.connection.server_properties.get("version"))
 
 
 async def declare(connection: aio_pika.Connection, wanted: Topology, seconds: float) -> list[str]:

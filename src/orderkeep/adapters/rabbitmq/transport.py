@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from orderkeep.adapters.rabbitmq.consumer import Consumer, places
+from orderkeep.adapters.rabbitmq.differences import Difference
 from orderkeep.adapters.rabbitmq.keep import KeepWork
 from orderkeep.adapters.rabbitmq.link import Link, LinkState, Timing
 from orderkeep.adapters.rabbitmq.publisher import Publisher
@@ -56,6 +57,7 @@ class RabbitTransport:
             one.link = Link(url, f"consume.{one.place.name}", one, clock, chance, timing)
         consuming = [one.link for one in self._consumers if one.link]
         self._links = (publishing, *consuming)
+        self._seen: Sequence[Difference] = ()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -94,7 +96,11 @@ class RabbitTransport:
         told = dict.fromkeys(self._publisher.drift)
         for one in self._consumers:
             told |= dict.fromkeys(one.drift)
-        return list(told)
+        return list(told | dict.fromkeys(map(str, self._seen)))
+
+    def see(self, found: Sequence[Difference]) -> None:
+        """What somebody who looked at the broker from outside has found different."""
+        self._seen = found
 
     def state(self) -> dict[str, LinkState]:
         """How each connection is just now, by name."""

@@ -16,7 +16,7 @@ from prometheus_client.core import (
 )
 
 from orderkeep.http.office.gate import PUBLIC
-from orderkeep.http.office.parts import Office, OfficeDep
+from orderkeep.http.office.parts import Carried, Office, OfficeDep
 from orderkeep.ledger.balance import Class
 
 NAMED = 1000
@@ -60,6 +60,7 @@ async def readyz(office: OfficeDep) -> Response[dict[str, Any]]:
     if office.carried is not None and office.carried.state():
         # A broker that is away delays orders; nobody need be sent elsewhere because of it.
         facts["broker"] = office.carried.state()
+        facts["broker_drift"] = office.carried.drift()
     return Response(facts, headers={"cache-control": "no-store"})
 
 
@@ -129,11 +130,11 @@ def _carried(office: Office) -> list[Metric]:
     )
     for hop, kind, times in office.carried.traffic.times():
         hops.add_metric([hop, kind], list(times.up_to()), times.sum_s)
-    return [envelopes, hops, *_connections(office.carried.state())]
+    return [envelopes, hops, *_connections(office.carried)]
 
 
-def _connections(links: Mapping[str, Any]) -> Iterator[Metric]:
-    if not links:
+def _connections(carried: Carried) -> Iterator[Metric]:
+    if not (links := carried.state()):
         return  # Without a broker there is none.
     up = GaugeMetricFamily(
         "orderkeep_broker_connected", "Whether a connection is there", labels=["link"]
@@ -144,7 +145,9 @@ def _connections(links: Mapping[str, Any]) -> Iterator[Metric]:
     for name, state in links.items():
         up.add_metric([name], float(state.connected_since is not None))
         blocked.add_metric([name], float(state.blocked))
-    yield from (up, blocked)
+    drifted = len(carried.drift())
+    what = "Things at the broker that are not as they were declared"
+    yield from (up, blocked, _gauge("orderkeep_broker_drift", what, drifted))
 
 
 async def _balance(office: Office, now: datetime) -> list[Metric]:

@@ -81,6 +81,10 @@ class Carried(Protocol):
         """How each connection is, by name: ``connected_since``, ``blocked``, ``last_error``."""
         ...
 
+    def drift(self) -> list[str]:
+        """What is different at the broker from what was declared, in sentences."""
+        ...
+
 
 class ClaimLane(Protocol):
     """Where operators take orders."""

@@ -61,8 +61,9 @@ class SqlOutbox(sqlite.SqlOutbox):
 
     def note(self, tries: Sequence[tuple[Leased, Tried]]) -> None:
         if tries:
-            notes = [sqlite.note_of(tried) for _, tried in tries]
-            self._pg.fetch(_NOTE, *_named([at for at, _ in tries]), *map(list, zip(*notes)))
+            began, ended, answers = zip(*(sqlite.note_of(one) for _, one in tries), strict=True)
+            rows, tokens = _named([at for at, _ in tries])
+            self._pg.fetch(_NOTE, rows, tokens, list(began), list(ended), list(answers))
 
     def release_all(self) -> int:
         # Another process may hold them just now; leases run out by themselves.
