@@ -38,6 +38,12 @@ export const router = createRouter({
       () => import("./features/support/ReconcilePage.vue"),
       "reconcile.title",
     ),
+    page(
+      "/destinations",
+      "destinations",
+      () => import("./features/support/DestinationsPage.vue"),
+      "nav.destinations",
+    ),
     page("/people", "people", () => import("./features/admin/PeoplePage.vue"), "nav.people"),
     page("/partners", "partners", () => import("./features/admin/PartnersPage.vue"), "nav.partners"),
     page("/:rest(.*)*", "lost", () => import("./shared/LostPage.vue"), "face.notFound"),

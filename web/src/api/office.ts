@@ -89,6 +89,15 @@ export const ledger = {
     call<wire.Explanation>("GET", `${BASE}/orders/${no(orderNo)}/explain`, undefined, options),
 }
 
+export const destinations = {
+  all: (signal?: AbortSignal) =>
+    call<wire.Destinations>("GET", `${BASE}/destinations`, undefined, signal ? { signal } : undefined),
+  pause: (name: string, reason: string) =>
+    call<wire.Destinations>("POST", `${BASE}/destinations/${no(name)}/pause`, { reason }),
+  resume: (name: string, reason: string) =>
+    call<wire.Destinations>("POST", `${BASE}/destinations/${no(name)}/resume`, { reason }),
+}
+
 /** Some lists come bare, some as a page; screens only want the items. */
 export function itemsOf<T>(answer: T[] | { items: T[] }): T[] {
   return Array.isArray(answer) ? answer : answer.items

@@ -539,3 +539,23 @@ export interface Reconciliation extends Page<Finding> {
   policy: Record<string, string>
   as_of: Instant
 }
+
+/** A foreign system: whether calls leave for it, and if not, who or what holds them. */
+export interface Destination {
+  name: string
+  title: string
+  condition: "paused" | "maintenance" | "away" | "probing" | "asked_to_wait" | "ramping" | "open"
+  since: Instant | null
+  until: Instant | null
+  by: string | null
+  why: string | null
+  waiting: number
+  waiting_more: boolean
+  most: number
+}
+
+export interface Destinations {
+  at: Instant
+  may_pause: boolean
+  items: Destination[]
+}
