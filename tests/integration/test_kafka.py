@@ -300,3 +300,29 @@ async def test_what_the_cluster_lost_is_found_and_sent_again(
 
     for consumer in CONSUMERS:
         assert sorted(way.arrived(consumer)) == sorted(way.meant_for(consumer))
+
+
+async def test_a_process_can_stop_while_the_cluster_is_away(
+    cluster: KafkaMock, tmp_path: Path
+) -> None:
+    """Nobody can be told good-bye; what was not confirmed stays in the outbox."""
+    async with asyncio.timeout(DEADLINE_S):
+        async with road(cluster, tmp_path) as way:
+            await way.posted_and_arrived(10)
+            cluster.down()
+            await way.post(10)
+
+        assert way.unsent() == 10
+
+
+@pytest.mark.parametrize("brokers", [1, 3])
+async def test_a_topic_with_one_copy_is_told(tmp_path: Path, brokers: int) -> None:
+    with KafkaMock(brokers) as cluster:
+        async with road(cluster, tmp_path) as way:
+            await way.posted_and_arrived(10)
+
+            told = way.kafka.drift()
+
+    assert [one.split(" of ")[0] for one in told] == (
+        ["Topic orderkeep.envelopes has one copy"] if brokers == 1 else []
+    )

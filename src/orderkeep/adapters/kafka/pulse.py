@@ -10,6 +10,8 @@ from confluent_kafka import KafkaError, KafkaException
 from orderkeep.adapters.kafka import TESTED, TOPIC
 from orderkeep.kernel.clock import Clock
 
+_ONE_COPY = f"Topic {TOPIC} has one copy of some partition: a lost disk loses what is in it."
+
 log = structlog.get_logger()
 
 
@@ -34,6 +36,8 @@ class Pulse:
         self._since: datetime | None = None
         self._attempts = 0
         self._last_error: str | None = None
+        self.drift: list[str] = []
+        """What is not as it should be at the cluster, in sentences."""
 
     @property
     def is_up(self) -> bool:
@@ -73,8 +77,8 @@ class Pulse:
 
     def _beat(self, copies: int) -> None:
         if self._since is None:
-            if copies < 2:
-                what = f"Topic {TOPIC} has {copies} copy of some partition: a lost disk loses it."
+            self.drift = [_ONE_COPY] if copies < 2 else []
+            for what in self.drift:
                 log.warning("broker.drifted", what=what)
             log.info("broker.connected", link=self._name, attempt=self._attempts, tested=TESTED)
             self._since, self._attempts = self._clock.now(), 0

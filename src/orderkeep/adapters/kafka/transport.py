@@ -78,8 +78,8 @@ class KafkaTransport:
         return self._fetcher.is_resting
 
     def drift(self) -> list[str]:
-        """Topics are made by whoever runs the cluster, and not compared."""
-        return []
+        """What was not as it should be at the cluster when we last connected; in sentences."""
+        return list(self._publisher.pulse.drift)
 
     def state(self) -> dict[str, KafkaState]:
         """How each client is just now, by name."""
