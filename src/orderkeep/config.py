@@ -93,6 +93,16 @@ class ReconcileSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LostSettings:
+    """Another system's database with orders that it lost; read only, see docs/guides/lost.md."""
+
+    database_url: str | None = field(default=None, repr=False)
+    query: str | None = None
+    source: str = "view"
+    """What that system is called."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that can be set. Objects receive the values they use, never this."""
 
@@ -128,9 +138,10 @@ class Settings:
     rules: RuleSettings = RuleSettings()
     mes_http: MesSettings = MesSettings()
     reconcile: ReconcileSettings = ReconcileSettings()
+    lost: LostSettings = LostSettings()
 
 
-_SECTIONS = {"rules": "RULES_", "mes_http": "MES_", "reconcile": "RECONCILE_"}
+_SECTIONS = {"rules": "RULES_", "mes_http": "MES_", "reconcile": "RECONCILE_", "lost": "LOST_"}
 
 
 def load(environment: Mapping[str, str], folder: Path) -> tuple[Settings, list[str]]:

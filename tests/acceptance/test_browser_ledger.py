@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import FilePayload, Route, expect
 
 from orderkeep.kernel.ids import order_n, order_no
 from orderkeep.testing.browser import NARROW, Person, Shop, opened
+from orderkeep.testing.shop import until
 
 
 @pytest.fixture(scope="module")
@@ -168,3 +169,77 @@ def test_the_head_looks_and_does_not_settle(shop: Shop) -> None:
 
         head.sees("Compare with the MES")
         expect(head.main.get_by_role("button", name="Compare now")).to_have_count(0)
+
+
+TABLE = "number,note\n{0}-1,lost\n{0}-2,lost\n"
+
+
+@pytest.mark.parametrize(
+    "language, words",
+    [
+        ("en", ("Import a table", "Check the table", "Import it", "Give up", "Save", "Given up")),
+        ("ru", ("Загрузить таблицу", "Проверить", "Загрузить", "Закрыть", "Сохранить", "Закрыты")),
+    ],
+)
+def test_a_table_of_lost_orders_is_checked_imported_and_worked_through(
+    shop: Shop, language: str, words: tuple[str, ...]
+) -> None:
+    start, check, do, give_up, save, given_up = words
+
+    def table(content: str) -> FilePayload:
+        return {"name": "lost.csv", "mimeType": "text/csv", "buffer": content.encode()}
+
+    with shop.person("vera", language, NARROW) as support:
+        support.goes("/balance/lost")
+        support.main.get_by_role("button", name=start).click()
+        dialog = support.dialog
+        dialog.locator("#lost-source").fill(f"shop {language}")
+        dialog.locator("input[type=file]").set_input_files([table("number,date\nL-9,never\n")])
+        dialog.get_by_role("button", name=check).click()
+        expect(dialog.get_by_role("alert")).to_contain_text(re.compile("(Line|Строка) 2"))
+
+        whole = TABLE.format(f"L-{language}")
+        dialog.locator("input[type=file]").set_input_files([table(whole)])
+        dialog.get_by_role("button", name=check).click()
+        expect(dialog.get_by_role("status")).to_contain_text("2")
+        assert fits(support)
+        dialog.get_by_role("button", name=re.compile(f"^{do}$")).click()
+        expect(dialog).to_be_hidden()
+
+        support.sees(f"L-{language}-1", f"L-{language}-2")
+        assert fits(support)
+        row = support.main.get_by_role("listitem").filter(has_text=f"L-{language}-2")
+        row.get_by_role("button", name=give_up).click()
+        support.dialog.locator("#lost-reason").fill("too old")
+        support.dialog.get_by_role("button", name=save).click()
+        expect(support.dialog).to_be_hidden()
+        expect(support.main).not_to_contain_text(f"L-{language}-2")
+        support.main.get_by_role("button", name=given_up).click()
+        support.sees(f"L-{language}-2", "too old", "vera")
+
+
+def test_a_lost_order_that_is_entered_under_its_number_is_recognised(shop: Shop) -> None:
+    with shop.person("vera") as support:
+        support.page.context.request.post(
+            f"{support.address}/office/v1/lost/import?source=old",
+            data=b"number\nL-77\n",
+            headers={"X-Requested-With": "orderkeep", "Content-Type": "text/csv"},
+        )
+    with shop.person("olga") as seller:
+        seller.goes("/balance/lost")
+        row = seller.main.get_by_role("listitem").filter(has_text="L-77")
+        row.get_by_role("link", name="Bring it back").click()
+        expect(seller.main.get_by_label(re.compile("number", re.IGNORECASE)).first).to_have_value(
+            "L-77"
+        )
+        no = shop.order(seller, client_ref="L-77")
+
+        seller.goes("/balance/lost?show=brought_back")
+
+        def recognised() -> bool:
+            found = seller.calls("GET", "/lost?show=brought_back")["items"]
+            return [one["order_no"] for one in found if one["number"] == "L-77"] == [no]
+
+        until(recognised, "it was not recognised")
+        seller.page.reload()
+        seller.sees("L-77", no, "recognised by itself")

@@ -50,8 +50,11 @@ ROAD = (
     "reconcile.after_page",
     "reconcile.before_repair",
     "reconcile.after_repair",
+    "lost.before_import",
+    "lost.after_import",
+    "lost.after_look",
 )
-ELSEWHERE = ("floor.", "claim.", "balance.", "reconcile.")
+ELSEWHERE = ("floor.", "claim.", "balance.", "reconcile.", "lost.")
 """Killed at in tests of their own, here and in ``test_kill_ledger``."""
 PASSAGE = {"store.before_commit": 12, "store.after_commit": 15, "order.after_append": 4}
 """Which passage kills, where the first is too early to be interesting."""

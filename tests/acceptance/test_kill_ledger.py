@@ -73,3 +73,30 @@ def test_a_comparison_and_its_repair_go_on_after_a_kill(
         check(product, shop, mes.effects())
         states = Counter(state for (state,) in product.rows("SELECT state FROM reconcile_findings"))
         assert states == {"repaired": len(shop.receipts)}
+
+
+@pytest.mark.parametrize("name", ["lost.before_import", "lost.after_import", "lost.after_look"])
+def test_a_table_is_imported_whole_or_not_at_all(
+    name: str, template: tuple[Path, Keys], tmp_path: Path
+) -> None:
+    table = tmp_path / "lost.csv"
+    table.write_text("number\n" + "".join(f"L-{n}\n" for n in range(40)))
+    with running(tmp_path, template) as (product, _):
+        if name == "lost.after_look":
+            assert product.command("import", "lost", str(table)) == 0
+            product.start(f"{name}:kill@1")
+            until(lambda: product.dead, "the MES was not asked")
+            assert product.wait() == -9
+        else:
+            assert product.command("import", "lost", str(table), failpoint=f"{name}:kill@1") == -9
+            kept = product.rows("SELECT count(*) FROM lost_orders")
+            assert kept == [(40 if name == "lost.after_import" else 0,)]
+
+        assert product.command("import", "lost", str(table)) == 0
+        assert product.start()
+
+        def asked() -> bool:
+            return product.rows("SELECT DISTINCT mes FROM lost_orders") == [("absent",)]
+
+        until(asked, "not all were looked up")
+        assert product.rows("SELECT count(*) FROM lost_orders") == [(40,)]

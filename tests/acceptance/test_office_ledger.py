@@ -202,3 +202,65 @@ async def test_an_order_that_the_mes_lost_is_explained_by_the_finding(tmp_path: 
         assert (difference["system"], difference["kind"], difference["order_no"]) == (
             "mes", "missing_there", no,
         )  # fmt: skip
+
+
+CSV = "number,note,customer\nA-1,known,Anna\nL-1,lost,Anna\nL-2,lost,Boris\n"
+
+
+async def imports(desk: Desk, content: str = CSV, **query: str) -> Any:
+    return await desk.http.post(
+        "/office/v1/lost/import", params={"source": "shop", **query}, content=content.encode()
+    )
+
+
+@pytest.mark.parametrize("role", Role)
+async def test_importing_is_for_support_and_bringing_back_for_sellers_too(
+    role: Role, tmp_path: Path
+) -> None:
+    async with running_office(tmp_path) as office:
+        desk, rights = await office.desk(role), RIGHTS[role]
+
+        seen = await desk.send("GET", "/lost")
+        imported = await imports(desk)
+        view = await desk.send("POST", "/lost/read-view", {})
+        settled = await desk.send(
+            "POST", "/lost/99/settle", {"version": 1, "state": "given_up", "reason": "x"}
+        )
+
+        assert seen.status_code == (200 if "lost.settle" in rights else 403)
+        assert imported.status_code == (200 if "lost.import" in rights else 403)
+        assert view.status_code == (503 if "lost.import" in rights else 403)
+        assert settled.status_code == (404 if "lost.settle" in rights else 403)
+
+
+async def test_a_lost_order_is_worked_through_with_who_and_why(tmp_path: Path) -> None:
+    async with running_office(tmp_path) as office:
+        no = await office.order("A-1")
+        support, seller = await office.desk(Role.SUPPORT), await office.desk(Role.SELLER)
+
+        dry = (await imports(support, dry_run="1")).json()
+        assert (dry["fresh"], dry["found_here"], dry["dry_run"]) == (2, 1, True)
+        assert (await support.get("/lost"))["items"] == []
+        bad = await imports(support, "number,date\nL-9,never\n")
+        assert bad.status_code == 422
+        assert bad.json()["errors"][0]["pointer"] == "/2/ordered_at"
+        await imports(support)
+        await imports(support)
+
+        found = await seller.get("/lost")
+        assert found["counts"] == {"open": 2, "found_here": 1}
+        first, second = found["items"]
+        path = f"/lost/{first['row']}/settle"
+        bare = await seller.send("POST", path, {"version": 1, "state": "brought_back"})
+        assert bare.json()["errors"][0]["pointer"] == "/order_no"
+        back = {"version": 1, "state": "brought_back", "order_no": no}
+        assert (await seller.send("POST", path, back)).json()["decided_by"] == "person:seller"
+        assert (await seller.send("POST", path, back)).status_code == 409
+        given = {"version": 1, "state": "given_up", "reason": "the client has died"}
+        await seller.send("POST", f"/lost/{second['row']}/settle", given)
+
+        assert (await seller.get("/lost"))["items"] == []
+        [kept] = (await seller.get("/lost", show="given_up"))["items"]
+        assert (kept["number"], kept["reason"], kept["customer"]) == (
+            "L-2", "the client has died", "Boris",
+        )  # fmt: skip

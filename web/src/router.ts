@@ -44,6 +44,7 @@ export const router = createRouter({
       () => import("./features/support/DestinationsPage.vue"),
       "nav.destinations",
     ),
+    page("/balance/lost", "lostOrders", () => import("./features/support/LostPage.vue"), "lost.title"),
     page("/people", "people", () => import("./features/admin/PeoplePage.vue"), "nav.people"),
     page("/partners", "partners", () => import("./features/admin/PartnersPage.vue"), "nav.partners"),
     page("/:rest(.*)*", "lost", () => import("./shared/LostPage.vue"), "face.notFound"),

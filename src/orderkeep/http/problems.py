@@ -37,6 +37,7 @@ from orderkeep.kernel.errors import (
     Uncertain,
 )
 from orderkeep.kernel.money import CurrencyMismatch
+from orderkeep.ledger.lost_list import LostChanged, LostNotFound
 from orderkeep.ledger.passes import DecisionRefused, FindingNotFound, PassMoved
 from orderkeep.orders.ports import OrderNotFound
 from orderkeep.orders.refusals import TransitionRefused
@@ -96,6 +97,8 @@ PROBLEMS: Mapping[type[OrderkeepError], Problem] = {
     CurrencyMismatch: Problem(422, "currency-mismatch", "Not the price book's currency"),
     FindingNotFound: Problem(404, "finding-not-found", "There is no such finding"),
     DecisionRefused: Problem(409, "decision-refused", "The finding does not allow that"),
+    LostNotFound: Problem(404, "finding-not-found", "There is no such finding"),
+    LostChanged: Problem(409, "decision-refused", "The finding does not allow that"),
     PassMoved: Problem(409, "stale-order", "The order has changed in the meantime"),
     NoSuchDestination: Problem(404, "not-found", "There is nothing at this address"),
     # People and rights.

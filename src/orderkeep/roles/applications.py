@@ -1,5 +1,6 @@
 """The two applications: the public door, and the staff's office."""
 
+from collections.abc import Awaitable, Callable
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -7,12 +8,14 @@ from typing import Any
 from orderkeep.access.keys import KeyHolder
 from orderkeep.adapters.passwords import Argon2Passwords
 from orderkeep.adapters.sql.explain import facts_of
+from orderkeep.adapters.sql.foreign import read_table
 from orderkeep.bridge.pausing import Pausing
 from orderkeep.config import Settings
 from orderkeep.http.door.app import build_door
 from orderkeep.http.office.app import OfficeApp, build_office
-from orderkeep.http.office.parts import Catalogue, LedgerDesk, OfficeSettings
+from orderkeep.http.office.parts import Catalogue, LedgerDesk, LostDesk, OfficeSettings
 from orderkeep.intake.drafts import Drafts
+from orderkeep.ledger.lost import Table
 from orderkeep.quoting.price_book import PriceBook
 from orderkeep.roles.parts import Parts, catalogue, promise, terms
 
@@ -86,6 +89,13 @@ def office_app(parts: Parts) -> OfficeApp:
             facts=lambda work, no: facts_of(work, no, parts.policy),
         ),
     )
+
+
+def _lost_view(settings: Settings) -> Callable[[], Awaitable[Table]] | None:
+    url, query = settings.lost.database_url, settings.lost.query
+    if url is None or query is None:
+        return None
+    return lambda: read_table(url, query)
 
 
 def shown(book: PriceBook) -> Catalogue:

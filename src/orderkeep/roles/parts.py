@@ -50,6 +50,7 @@ from orderkeep.ledger.keeping import Keeper, Tables
 from orderkeep.ledger.reconcile import Kind, Repair, Ways
 from orderkeep.ledger.reconciler import Reconciler, ReconcileSettings
 from orderkeep.ledger.repairing import Repairs
+from orderkeep.ledger.worklist import LostLooks, Worklist
 from orderkeep.orders.announce import routes
 from orderkeep.orders.master import OrderMaster
 from orderkeep.orders.order import Order, PriceState, Stage
@@ -95,6 +96,8 @@ class Parts:
     leftovers: Leftovers
     balances: Keeper
     reconciler: Reconciler
+    worklist: Worklist
+    lost_looks: LostLooks
 
 
 async def build(settings: Settings, stack: AsyncExitStack, clock: Clock | None = None) -> Parts:
@@ -162,6 +165,8 @@ async def build(settings: Settings, stack: AsyncExitStack, clock: Clock | None =
         leftovers=Leftovers(store.behind, keeper, clock),
         balances=Keeper(store, tables, clock, lambda: monotonic() * 1000),
         reconciler=reconciler_of(settings, store, master, mes, clock),
+        worklist=Worklist(store, clock, asks=settings.mes == "http"),
+        lost_looks=LostLooks(store.behind, mes, clock),
     )
 
 

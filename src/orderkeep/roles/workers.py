@@ -18,6 +18,7 @@ log = structlog.get_logger()
 
 HOUR_S = 3600.0
 MINUTE_S = 60.0
+LOST_S = 5.0
 
 WORKER_ROLES = ("relay", "bridge", "quoter", "watch")
 
@@ -64,6 +65,7 @@ def workers(parts: Parts) -> Iterator[Worker]:
         yield Worker("bridge", f"bridge.{place}", parts.bridge.step, "bridge", poll_s=0.5)
     yield Worker("watch", "watch", parts.watch.step, "watch", poll_s=5.0)
     yield Worker("watch", "balance", parts.balances.step, "balance", poll_s=MINUTE_S)
+    yield Worker("bridge", "lost", parts.lost_looks.step, "lost", poll_s=LOST_S)
     yield Worker("bridge", "reconcile", parts.reconciler.step, "reconcile")
     yield Worker("watch", "files", parts.leftovers.step, "files", poll_s=HOUR_S)
 

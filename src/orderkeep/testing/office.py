@@ -31,7 +31,7 @@ from orderkeep.delivery.relay import Relay
 from orderkeep.files.upload import Files
 from orderkeep.floor.workshop import Workshop
 from orderkeep.http.office.app import OfficeApp, build_office
-from orderkeep.http.office.parts import Catalogue, LedgerDesk, OfficeSettings
+from orderkeep.http.office.parts import Catalogue, LedgerDesk, LostDesk, OfficeSettings
 from orderkeep.http.serve import Served, listen, serve
 from orderkeep.intake.accept import Intake
 from orderkeep.intake.checks import Catalogue as Checked
@@ -43,6 +43,7 @@ from orderkeep.ledger.keeping import Keeper, Tables
 from orderkeep.ledger.reconcile import Ways
 from orderkeep.ledger.reconciler import Reconciler, ReconcileSettings
 from orderkeep.ledger.repairing import Repairs
+from orderkeep.ledger.worklist import Worklist
 from orderkeep.orders import commands as c
 from orderkeep.orders.announce import routes
 from orderkeep.orders.events import Actor, ActorKind, Cause
@@ -282,6 +283,7 @@ async def _build(folder: Path, stack: AsyncExitStack, settings: OfficeSettings) 
         drafts=Drafts(store, master, lambda: checked, lambda _, now: now + policy.lead_time, clock),
         files=Files(store, LocalFiles(folder / "files"), clock, ids),
         catalogue=lambda: Catalogue("example-1", "example"),
+        lost=LostDesk(Worklist(store, clock, asks=False)),
         ledger=LedgerDesk(
             balances=Keeper(
                 store,

@@ -194,6 +194,16 @@ class Product:
         )  # fmt: skip
         return done.returncode, json.loads(done.stdout or "{}")
 
+    def command(self, *words: str, failpoint: str | None = None) -> int:
+        """A command beside the server; its exit code."""
+        more = {"ORDERKEEP_FAILPOINT": failpoint} if failpoint else {}
+        done = subprocess.run(
+            [*COMMAND, *words],
+            capture_output=True, text=True, timeout=DEADLINE_S, check=False,
+            env=self._environment | more, cwd=self.folder,
+        )  # fmt: skip
+        return done.returncode
+
     def rows(self, query: str) -> list[Any]:
         """What the tables say."""
         with open_read_only(self.folder / "orderkeep.db") as raw:

@@ -74,13 +74,15 @@ function takeEarly(path: string): Promise<unknown> | undefined {
 export interface CallOptions {
   signal?: AbortSignal
   headers?: Record<string, string>
+  /** Sent as it is, instead of a JSON body. */
+  content?: Blob
 }
 
 export async function call<T>(
   method: string,
   path: string,
   body?: unknown,
-  { signal, headers = {} }: CallOptions = {},
+  { signal, headers = {}, content }: CallOptions = {},
 ): Promise<T> {
   const asked = method === "GET" ? takeEarly(path) : undefined
   if (asked) return (await asked) as T
@@ -94,6 +96,7 @@ export async function call<T>(
       ...headers,
     },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    ...(content === undefined ? {} : { body: content }),
     ...(signal ? { signal } : {}),
   })
   if (!response.ok) throw await problemOf(response, path)

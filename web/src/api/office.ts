@@ -98,6 +98,22 @@ export const destinations = {
     call<wire.Destinations>("POST", `${BASE}/destinations/${no(name)}/resume`, { reason }),
 }
 
+export const lost = {
+  page: (filter: BoardQuery, options?: CallOptions) =>
+    call<wire.LostList>("GET", `${BASE}/lost${query(filter)}`, undefined, options),
+  import: (file: File, source: string, dry: boolean) =>
+    call<wire.LostImport>(
+      "POST",
+      `${BASE}/lost/import${query({ source, dry_run: dry ? 1 : null })}`,
+      undefined,
+      { content: file, headers: { "Content-Type": "text/csv" } },
+    ),
+  readView: (dry: boolean) =>
+    call<wire.LostImport>("POST", `${BASE}/lost/read-view${query({ dry_run: dry ? 1 : null })}`, {}),
+  settle: (row: number, body: { version: number; state: string; order_no?: string; reason?: string }) =>
+    call<wire.LostOrder>("POST", `${BASE}/lost/${row}/settle`, body),
+}
+
 /** Some lists come bare, some as a page; screens only want the items. */
 export function itemsOf<T>(answer: T[] | { items: T[] }): T[] {
   return Array.isArray(answer) ? answer : answer.items

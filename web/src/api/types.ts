@@ -559,3 +559,47 @@ export interface Destinations {
   may_pause: boolean
   items: Destination[]
 }
+
+/** An order that another system lost or still holds. */
+export interface LostOrder {
+  row: number
+  source: string
+  number: string
+  ordered_at: string | null
+  partner: string | null
+  customer: string | null
+  what: string | null
+  status: string | null
+  mes_number: string | null
+  note: string | null
+  imported_at: Instant
+  imported_by: string
+  state: "open" | "found_here" | "brought_back" | "given_up"
+  version: number
+  order_no: string | null
+  mes: "unasked" | "unknown" | "there" | "absent"
+  mes_detail: string | null
+  reason: string | null
+  decided_by: string | null
+  decided_at: Instant | null
+}
+
+export interface LostList {
+  items: LostOrder[]
+  next: number | null
+  counts: Record<string, number>
+  /** The other system whose database is set up to be read. */
+  view: string | null
+  as_of: Instant
+}
+
+/** What an import did, or would do. */
+export interface LostImport {
+  source: string
+  rows: number
+  fresh: number
+  found_here: number
+  known: number
+  ignored: string[]
+  dry_run: boolean
+}

@@ -174,7 +174,11 @@ class SqlBalances:
         self._connection.execute(update(differences).where(mine).values(proof=_text(proof)))
 
     def found(self) -> Sequence[Difference]:
-        oldest = select(findings).where(findings.c.state.in_(("open", "decided"))).order_by(findings.c.row)
+        oldest = (
+            select(findings)
+            .where(findings.c.state.in_(("open", "decided")))
+            .order_by(findings.c.row)
+        )
         return [
             Difference(
                 order_no=row.order_no,

@@ -26,7 +26,8 @@ _ASKED = (
 )
 _FINDING = (
     "SELECT kind, facts FROM reconcile_findings"
-    " WHERE destination = 'mes' AND reference = ?1 AND state IN ('open', 'decided') ORDER BY row LIMIT 1"
+    " WHERE destination = 'mes' AND reference = ?1"
+    " AND state IN ('open', 'decided') ORDER BY row LIMIT 1"
 )
 _RECEIVERS = frozenset({"quoting", "bridge", "floor"})
 

@@ -21,6 +21,7 @@ from orderkeep.adapters.sql.hot_sqlite.inbox import SqlInbox
 from orderkeep.adapters.sql.hot_sqlite.orders import SqlOrders
 from orderkeep.adapters.sql.hot_sqlite.outbox import SqlOutbox
 from orderkeep.adapters.sql.hot_sqlite.submissions import SqlSubmissions
+from orderkeep.adapters.sql.lost import SqlLost
 from orderkeep.adapters.sql.price_jobs import SqlMeasurements, SqlPriceJobs
 from orderkeep.adapters.sql.receipts import SqlReceipts
 from orderkeep.adapters.sql.reconciling import SqlReconciling
@@ -134,6 +135,10 @@ class SqlWork:
     @cached_property
     def reconciling(self) -> SqlReconciling:
         return SqlReconciling(self)
+
+    @cached_property
+    def lost(self) -> SqlLost:
+        return SqlLost(self)
 
     # --- after the commit -------------------------------------------------------------------
 

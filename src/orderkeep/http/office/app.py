@@ -25,6 +25,7 @@ from orderkeep.http.office import (
     health,
     ledger_pages,
     lists,
+    lost_pages,
     orders,
     reconcile_pages,
     session,
@@ -45,6 +46,7 @@ from orderkeep.http.office.parts import (
     Decisions,
     Floor,
     LedgerDesk,
+    LostDesk,
     Office,
     OfficeDep,
     OfficeSettings,
@@ -101,6 +103,7 @@ def build_office(  # noqa: PLR0913  # Everything passed in, by name.
     files: Files | None = None,
     catalogue: Callable[[], Catalogue] | None = None,
     ledger: LedgerDesk | None = None,
+    lost: LostDesk | None = None,
     carried: Carried | None = None,
     pausing: Pausing | None = None,
 ) -> OfficeApp:
@@ -125,6 +128,7 @@ def build_office(  # noqa: PLR0913  # Everything passed in, by name.
         files=files,
         catalogue=catalogue,
         ledger=ledger,
+        lost=lost,
         carried=carried,
         pausing=pausing,
     )
@@ -151,6 +155,7 @@ def _litestar(office: Office, shared: SharedReads) -> Litestar:
         *ledger_pages.HANDLERS,
         *destination_pages.HANDLERS,
         *reconcile_pages.HANDLERS,
+        *lost_pages.HANDLERS,
         _stream_handler(office, shared),
     )
     staff = Router(PREFIX, route_handlers=handlers, before_request=from_our_pages)

@@ -49,6 +49,7 @@ _BODIES: Mapping[tuple[str, str], type] = {
     ("post", "/people"): admin.NewPerson,
     ("patch", "/people/{person_id}"): admin.ChangedPerson,
     ("post", "/partners"): admin.NewPartner,
+    ("post", "/lost/{row}/settle"): lost_pages.SettleLost,
     ("post", "/reconciliation/findings/{row}/decide"): reconcile_pages.DecideFinding,
     ("post", "/partners/{partner_id}/keys"): admin.NewKey,
     **{("post", f"/orders/{{no}}/{action}"): kind.body for action, kind in KINDS.items()},

@@ -1,6 +1,6 @@
 """What the office is built from: everything is passed in."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +25,9 @@ from orderkeep.kernel.clock import Clock
 from orderkeep.kernel.ids import Ids, OrderNo
 from orderkeep.ledger.explain import Facts
 from orderkeep.ledger.keeping import Keeper
+from orderkeep.ledger.lost import Table
 from orderkeep.ledger.reconciler import Reconciler
+from orderkeep.ledger.worklist import Worklist
 from orderkeep.observe.traffic import Traffic
 from orderkeep.orders.events import Cause, Recorded
 from orderkeep.orders.master import OrderMaster
@@ -161,6 +163,15 @@ class LedgerDesk:
 
 
 @dataclass(frozen=True, slots=True)
+class LostDesk:
+    """Orders that other systems lost; ``view`` reads the database that is set up, if one is."""
+
+    worklist: Worklist
+    view: Callable[[], Awaitable[Table]] | None = None
+    view_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Office:
     """All parts, as handlers see them."""
 
@@ -179,6 +190,7 @@ class Office:
     decisions: Decisions | None = None
     catalogue: Callable[[], Catalogue] | None = None
     ledger: LedgerDesk | None = None
+    lost: LostDesk | None = None
     intake: Intake | None = None
     drafts: Drafts | None = None
     files: Files | None = None
