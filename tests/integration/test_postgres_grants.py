@@ -17,11 +17,14 @@ from orderkeep.adapters.sql.postgres.grants import (
     verifier,
 )
 from orderkeep.adapters.sql.postgres.migrate import migrate
+from orderkeep.adapters.sql.postgres.store import open_store
 from orderkeep.adapters.sql.tables import metadata
-from orderkeep.kernel.errors import Invalid
+from orderkeep.kernel.bells import Bells
+from orderkeep.kernel.errors import Invalid, StoreBusy
 from orderkeep.roles.run import ROLES as ALL_ROLES
 from orderkeep.testing.postgres_server import PostgresServer
 
+HEARS_WITHIN_S = 60.0
 LETTERS = {"r": "SELECT", "a": "INSERT", "w": "UPDATE", "d": "DELETE"}
 NOBODYS = ("TRUNCATE", "REFERENCES", "TRIGGER")
 HELD = "SELECT has_table_privilege($1, $2, $3)"
@@ -166,6 +169,23 @@ async def test_a_password_lets_in_and_is_in_no_log(guarded: PostgresServer) -> N
     assert password not in said
     with pytest.raises(asyncpg.InvalidPasswordError):  # Without a password nobody signs in by one.
         await asyncpg.connect(as_user(url, "office"), password="")
+
+
+async def test_a_store_finds_its_password_where_every_program_of_postgresql_does(
+    guarded: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = await asyncio.to_thread(guarded.database)
+    await migrate(url)
+    await grant(url, PREFIX, {"watch": verifier("let-me-in", secrets.token_bytes(16))})
+    kept = guarded.folder / "pgpass"
+    kept.write_text(f"127.0.0.1:*:*:{user('watch')}:let-me-in\n", encoding="utf-8")
+    kept.chmod(0o600)
+
+    with pytest.raises(StoreBusy):
+        await open_store(as_user(url, "watch"), Bells())
+    monkeypatch.setenv("PGPASSFILE", str(kept))
+    async with await open_store(as_user(url, "watch"), Bells()) as store:
+        await asyncio.wait_for(store.telling.listening.wait(), HEARS_WITHIN_S)
 
 
 @pytest.mark.parametrize("password", ["", "two words", "пароль", "tab\t"])

@@ -68,8 +68,8 @@ GRANTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "saved_views": {"office": "rawd"},
         "audit": {"office": "ra"},
         # --- ledger ------------------------------------------------------------------------------
-        "balance_runs": {"watch": "rawd", "office": "r"},
-        "balance_differences": {"watch": "rawd", "office": "r"},
+        "balance_runs": {"watch": "rawd", "office": "rawd"},  # counted at once when a person asks
+        "balance_differences": {"watch": "rawd", "office": "rawd"},
         "reconcile_passes": {"bridge": "rawd", "watch": "rawd", "office": "raw"},
         "reconcile_seen": {"bridge": "rawd", "watch": "rawd", "office": "r"},
         "reconcile_findings": {"bridge": "rawd", "watch": "rawd", "office": "rw"},

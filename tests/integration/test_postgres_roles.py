@@ -1,0 +1,178 @@
+"""Every role's real work, each over a store that is signed in as that role's own user."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from orderkeep.access.keys import OFFICE, Partner, new_key
+from orderkeep.access.people import Person
+from orderkeep.access.rights import Role
+from orderkeep.adapters.passwords import Argon2Passwords
+from orderkeep.adapters.sql.postgres.grants import PREFIX, ROLES, grant, user
+from orderkeep.adapters.sql.postgres.store import PgStore, open_store
+from orderkeep.bench.door import _add_partner, tetrahedron
+from orderkeep.config import Settings
+from orderkeep.kernel.bells import Bells
+from orderkeep.kernel.clock import SystemClock
+from orderkeep.kernel.ids import Ids, PersonId
+from orderkeep.roles import parts as wiring
+from orderkeep.roles.applications import door_app, office_app
+from orderkeep.roles.parts import Parts, build
+from orderkeep.roles.workers import workers
+from orderkeep.testing.postgres_server import PostgresServer
+
+PASSWORD = "correct horse battery"
+WORKERS = ("relay", "quoter", "bridge", "watch")
+ROUNDS = 6
+"""After so many turns of every worker an order is where it stays."""
+
+
+class Caller:
+    """Somebody who calls one of the two applications, and is never told that it failed."""
+
+    def __init__(self, app: Any, place: str, **headers: str) -> None:
+        transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 1))
+        self._http = httpx.AsyncClient(transport=transport, base_url=place, headers=headers)
+
+    async def __call__(self, method: str, path: str, json: Any = None, **more: Any) -> Any:
+        answer = await self._http.request(method, path, json=json, **more)
+        assert answer.status_code < 400, (method, path, answer.text)
+        return answer.json() if answer.content else None
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+
+class House:
+    """All roles of one maker, each with its own user."""
+
+    def __init__(self, parts: dict[str, Parts], key: str) -> None:
+        self.parts = parts
+        door = door_app(parts["door"])
+        self.partner = Caller(door, "http://door", Authorization=f"Bearer {key}")
+        office = office_app(parts["office"])
+        side = {"X-Requested-With": "orderkeep"}
+        self.people = {role: Caller(office, "http://office/office/v1", **side) for role in Role}
+
+    async def sign_in(self) -> None:
+        for role, person in self.people.items():
+            await person("POST", "/session", {"login": str(role), "password": PASSWORD})
+
+    async def work(self) -> None:
+        """Let every worker do what there is to do."""
+        for role in WORKERS * ROUNDS:
+            for worker in workers(self.parts[role]):
+                while worker.role == role and await worker.step():
+                    pass
+
+    async def version(self, no: str) -> int:
+        page = await self.people[Role.OPERATOR]("GET", f"/orders/{no}")
+        return int(page["order"]["version"])
+
+    async def act(self, role: Role, no: str, act: str, **more: str) -> None:
+        body = {"version": await self.version(no), **more}
+        await self.people[role]("POST", f"/orders/{no}/{act}", body)
+        await self.work()
+
+
+@pytest.fixture
+def opens_as_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The wiring of all roles, over the store that the address names."""
+
+    @asynccontextmanager
+    async def opened(url: str, bells: Bells, **_: bool) -> AsyncIterator[PgStore]:
+        async with await open_store(url, bells) as store:
+            yield store
+
+    monkeypatch.setattr(wiring, "open_store", opened)
+    monkeypatch.setattr(wiring, "migrate", lambda _: None)
+    monkeypatch.setattr(wiring, "database_path", lambda _: tmp_path / "none")
+
+
+async def prepared(url: str) -> str:
+    """Users with their rights, people, and a partner; returns its key."""
+    await grant(url, PREFIX, {})
+    ids, now, key = Ids(), SystemClock().now(), new_key(Ids())
+    hashed = await Argon2Passwords().hash(PASSWORD)
+    async with await open_store(url, Bells()) as store:
+        await store.write(lambda work: _add_partner(work, key))
+        house = Partner(OFFICE, "Office", None, now)
+        await store.write(lambda work: work.access.add_partner(house))
+        for role in Role:
+            person = Person(PersonId(ids.token(8)), str(role), str(role), role, "en", now)
+            await store.write(lambda work, person=person: work.access.add_person(person, hashed))  # type: ignore[misc]
+    return key
+
+
+@asynccontextmanager
+async def a_house(url: str, folder: Path) -> AsyncIterator[House]:
+    key = await prepared(url)
+    async with AsyncExitStack() as stack:
+        parts = {}
+        for role in ROLES:
+            own = url.replace("orderkeep@", f"{user(role)}@")
+            files = f"file://{folder / 'files'}"
+            settings = Settings(database_url=own, files_url=files, quoter_workers=1)
+            parts[role] = await build(settings, stack)
+        house = House(parts, key)
+        for caller in (house.partner, *house.people.values()):
+            stack.push_async_callback(caller.close)
+        await house.sign_in()
+        yield house
+
+
+async def an_order(house: House, ref: str, **item: Any) -> str:
+    body = {"client_ref": ref, "items": [{"quantity": 1, **item}], "customer": {"name": "Anna"}}
+    made = await house.partner("POST", "/v1/orders", body, headers={"Idempotency-Key": ref})
+    return str(made["order_no"])
+
+
+@pytest.mark.usefixtures("opens_as_asked")
+async def test_an_order_goes_its_whole_way_through_users_who_may_no_more_than_they_need(
+    postgres: PostgresServer, postgres_url: str, tmp_path: Path
+) -> None:
+    log = postgres.folder / "log"
+    before = log.stat().st_size
+    async with a_house(postgres_url, tmp_path) as house:
+        seller, operator = house.people[Role.SELLER], house.people[Role.OPERATOR]
+        head, admin = house.people[Role.HEAD], house.people[Role.ADMIN]
+
+        file = await house.partner("POST", "/v1/files?name=ring.stl", content=tetrahedron())
+        cast = await an_order(house, "cast", material="ag925", file_id=file["file_id"])
+        ready = await an_order(house, "ready", sku="studs-ag")
+        unwanted = await an_order(house, "unwanted", sku="studs-ag")
+        again = await an_order(house, "ready", sku="studs-ag")
+        await house.work()
+        await house.partner("POST", f"/v1/orders/{unwanted}/cancel", {"reason": "too late"})
+        for no in (cast, ready):
+            await house.act(Role.SELLER, no, "approve")
+        taken = (await operator("POST", "/board/take-next", {}))["order_no"]
+        for act in ("start", "done", "pack"):
+            await house.act(Role.OPERATOR, taken, act)
+        await house.act(Role.OPERATOR, taken, "ship", tracking_no="T1")
+        for path in (f"/orders/{taken}", "/orders", "/events"):
+            await house.partner("GET", f"/v1{path}")
+        for path in ("/board", "/board/counts", "/approvals", "/search?q=cast", f"/orders/{taken}"):
+            await seller("GET", path)
+        for path in ("/balance", f"/orders/{taken}/explain", "/operators", "/me", "/catalogue"):
+            await head("GET", path)
+        await house.people[Role.SUPPORT]("POST", "/reconciliation/start", {})
+        await seller("PUT", "/views", {"name": "mine", "query": "stage=SHIPPED"})
+        await seller("POST", "/files?name=a.stl", content=tetrahedron())
+        await admin("GET", "/people")
+        await admin("POST", "/partners", {"name": "Another"})
+        await house.work()
+        await seller("DELETE", "/session")
+
+        shown = await house.partner("GET", f"/v1/orders/{taken}")
+        healths = [parts.store.health()["failing"] for parts in house.parts.values()]
+    said = await asyncio.to_thread(log.read_text, encoding="utf-8")
+    assert again == ready
+    assert shown["stage"] == "SHIPPED"
+    assert healths == [0] * len(ROLES)
+    assert [line for line in said[before:].splitlines() if "permission denied" in line] == []
