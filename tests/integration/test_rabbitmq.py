@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -15,6 +16,7 @@ import aio_pika
 import msgspec
 import pytest
 
+from orderkeep.adapters.rabbitmq.consumer import PREFETCH
 from orderkeep.adapters.rabbitmq.declare import declare, drift
 from orderkeep.adapters.rabbitmq.topology import (
     EXCHANGE,
@@ -23,6 +25,9 @@ from orderkeep.adapters.rabbitmq.topology import (
     inbox_queue,
     topology,
 )
+from orderkeep.adapters.rabbitmq.transport import RabbitTransport
+from orderkeep.delivery.search import Search
+from orderkeep.kernel.clock import SystemClock
 from orderkeep.observe.traffic import Passed
 from orderkeep.testing.amqp_road import (
     CONSUMERS,
@@ -561,3 +566,30 @@ async def test_a_process_killed_between_inbox_and_ack_doubles_nothing(
 
         assert at.transport.traffic.total(Passed.REDELIVERED) > 0
         assert at.transport.traffic.total(Passed.DUPLICATES) > 0
+
+
+async def test_a_stand_by_does_not_send_again_what_another_process_still_receives(
+    url: str, tmp_path: Path
+) -> None:
+    """Nothing comes to a stand-by: it took the whole backlog for lost, and sent it once more."""
+    async with road(url, tmp_path) as at:
+        await at.until_up()
+        at.shelf.hold()  # the one that receives is slow
+        await at.post(PREFETCH + 100)
+        await at.until(lambda: not at.unsent())
+        standing_by = RabbitTransport(url, at.store, ROUTES, SystemClock(), Random(9), timing=QUICK)
+        async with standing_by:
+            await at.until(lambda: all(one.connected_since for one in standing_by.state().values()))
+            search = Search(at.store, ROUTES, standing_by.is_quiet, SystemClock(), timedelta(0))
+            await asyncio.sleep(2 * QUICK.quiet)  # it has heard nothing for longer than it waits
+            for _ in range(5):
+                await search.step()
+
+            assert not at.unsent()
+            assert at.ask("SELECT count(*), sum(tries) FROM outbox") == [(len(at.posted),) * 2]
+            at.shelf.let_go()
+            await at.until_all_is_there()
+            # And when all is received it says so, or nobody would ever look for what is lost.
+            async with asyncio.timeout(30):
+                while not await standing_by.is_quiet():  # noqa: ASYNC110  # No bell rings for it.
+                    await asyncio.sleep(0.05)
