@@ -77,6 +77,7 @@ def office_app(parts: Parts) -> OfficeApp:
         files=parts.files,
         catalogue=lambda: shown(parts.book),
         carried=parts.transport,
+        counting=parts.counting,
         pausing=Pausing(parts.store, parts.clock, terms(settings)),
         lost=LostDesk(
             worklist=parts.worklist,

@@ -22,6 +22,7 @@ from orderkeep.adapters.sql.explain import facts_of
 from orderkeep.adapters.sql.ledger import ledger_of
 from orderkeep.adapters.sql.migrate import migrate
 from orderkeep.adapters.sql.store import SqliteStore, open_store
+from orderkeep.adapters.sql.tally import tally
 from orderkeep.adapters.sql.work import SqlWork
 from orderkeep.bridge.dispatch import Bridge, BridgeSettings
 from orderkeep.bridge.hearing import WORDS, Hearing
@@ -34,6 +35,7 @@ from orderkeep.config import Settings, database_path, files_path
 from orderkeep.delivery.inbox import InboxWorker
 from orderkeep.delivery.relay import Relay
 from orderkeep.delivery.search import Search
+from orderkeep.delivery.tally import Counting
 from orderkeep.doctor.snapshot import Sample
 from orderkeep.files.leftovers import Leftovers
 from orderkeep.files.lookup import FileLookup
@@ -46,6 +48,7 @@ from orderkeep.kernel.bells import Bells
 from orderkeep.kernel.clock import Clock, SystemClock
 from orderkeep.kernel.errors import Fault, Invalid
 from orderkeep.kernel.ids import Ids, PartnerId
+from orderkeep.ledger.balance import Carried
 from orderkeep.ledger.keeping import Keeper, Tables
 from orderkeep.ledger.reconcile import Kind, Repair, Ways
 from orderkeep.ledger.reconciler import Reconciler, ReconcileSettings
@@ -86,6 +89,7 @@ class Parts:
     bridge: Bridge
     transport: "EmbeddedTransport | RabbitTransport | KafkaTransport"
     relay: Relay
+    counting: Counting
     broker: "BrokerWatch | None"
     """Where RabbitMQ's management API may be asked."""
     search: Search | None
@@ -121,6 +125,15 @@ async def build(settings: Settings, stack: AsyncExitStack, clock: Clock | None =
     master = OrderMaster(store, clock, ids, policy)
     bridge = Bridge(store.behind, master, mes, clock, bridge_settings(settings), _holder(ids))
     transport, search = carrying(settings, store, clock, bells)
+    broker = broker_watch(settings, transport)
+    counting = Counting(
+        store,
+        lambda work, newest, before: tally(
+            work, routes(floor=settings.mes == "floor"), newest, before
+        ),
+        lambda: broker.books if broker else None,
+        clock,
+    )
     desk = PriceDesk(store.behind, master, workers, keeper, book, auto_approval, clock)
     max_bytes = settings.largest_file_mib * 1024 * 1024
     lookup = FileLookup(store)
@@ -153,7 +166,8 @@ async def build(settings: Settings, stack: AsyncExitStack, clock: Clock | None =
         bridge=bridge,
         transport=transport,
         relay=Relay(store.behind, transport, clock),
-        broker=broker_watch(settings, transport),
+        counting=counting,
+        broker=broker,
         search=search,
         inboxes=(
             InboxWorker(store.behind, "quoting", desk.handle, clock, transport.traffic),
@@ -163,7 +177,9 @@ async def build(settings: Settings, stack: AsyncExitStack, clock: Clock | None =
         desk=desk,
         watch=Watch(store.behind, master, clock),
         leftovers=Leftovers(store.behind, keeper, clock),
-        balances=Keeper(store, tables, clock, lambda: monotonic() * 1000),
+        balances=Keeper(
+            store, tables, clock, lambda: monotonic() * 1000, partial(carried, counting)
+        ),
         reconciler=reconciler_of(settings, store, master, mes, clock),
         worklist=Worklist(store, clock, asks=settings.mes == "http"),
         lost_looks=LostLooks(store.behind, mes, clock),
@@ -194,6 +210,18 @@ def carrying(
         back=back,
     )
     return transport, Search(store.behind, wanted, transport.is_quiet, clock)
+
+
+def carried(counting: Counting) -> Carried | None:
+    """The newest count of envelopes, as the balance shows it."""
+    if counting.last is None:
+        return None
+    flows = counting.last.flows
+    return Carried(
+        published=sum(one.published for one in flows),
+        consumed=sum(one.consumed for one in flows),
+        parked=sum(one.parked for one in flows),
+    )
 
 
 def broker_watch(settings: Settings, transport: object) -> "BrokerWatch | None":

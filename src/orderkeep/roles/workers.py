@@ -64,6 +64,7 @@ def workers(parts: Parts) -> Iterator[Worker]:
     for place in range(1, STEPS_AT_ONCE + 1):
         yield Worker("bridge", f"bridge.{place}", parts.bridge.step, "bridge", poll_s=0.5)
     yield Worker("watch", "watch", parts.watch.step, "watch", poll_s=5.0)
+    yield Worker("watch", "counting", parts.counting.step, "counting", poll_s=MINUTE_S)
     yield Worker("watch", "balance", parts.balances.step, "balance", poll_s=MINUTE_S)
     yield Worker("bridge", "lost", parts.lost_looks.step, "lost", poll_s=LOST_S)
     yield Worker("bridge", "reconcile", parts.reconciler.step, "reconcile")

@@ -6,8 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 import structlog
 
 from orderkeep.adapters.rabbitmq.differences import Difference, differences
-from orderkeep.adapters.rabbitmq.topology import topology, version_of
-from orderkeep.doctor.snapshot import Sample
+from orderkeep.adapters.rabbitmq.topology import (
+    EXCHANGE,
+    UNROUTABLE,
+    dead_queue,
+    inbox_queue,
+    topology,
+    version_of,
+)
+from orderkeep.delivery.tally import BrokerBooks
+from orderkeep.doctor.snapshot import Queue, Sample
 from orderkeep.kernel.errors import Unavailable
 
 log = structlog.get_logger()
@@ -35,12 +43,15 @@ class BrokerWatch:
         self._found = found
         self._max_length = max_length
         self._told: set[str] = set()
+        self.books: BrokerBooks | None = None
+        """The broker's own counts at the last look; None while it does not answer."""
 
     async def step(self) -> int:
         """Look once; returns 0, since nothing of this is in a hurry."""
         try:
             sample = await asyncio.to_thread(self._look)
         except Unavailable as blind:
+            self.books = None
             log.warning("broker.not_seen", reason=str(blind))
             return 0
         version = version_of(sample.overview.rabbitmq_version)
@@ -51,4 +62,27 @@ class BrokerWatch:
                 log.error("broker.drifted", what=str(one), kind=one.kind)
         self._told = {str(one) for one in now}
         self._found(now)
+        self.books = books(sample, self._routes, self._vhost)
         return 0
+
+
+def books(sample: Sample, routes: Mapping[str, Sequence[str]], vhost: str) -> BrokerBooks:
+    """What the broker has counted at our exchange and queues."""
+    ours = {one.name: one for one in sample.queues if one.vhost == vhost}
+    consumers = sorted({name for theirs in routes.values() for name in theirs})
+    exchange = next((x for x in sample.exchanges if (x.vhost, x.name) == (vhost, EXCHANGE)), None)
+    return BrokerBooks(
+        published=exchange.message_stats.publish_in if exchange else 0,
+        dropped=sample.overview.message_stats.drop_unroutable if _is_alone(sample, vhost) else 0,
+        held={name: _held(ours, inbox_queue(name), dead_queue(name)) for name in consumers},
+        unrouted=_held(ours, UNROUTABLE),
+    )
+
+
+def _held(queues: Mapping[str, Queue], *names: str) -> int:
+    return sum(queues[name].messages for name in names if name in queues)
+
+
+def _is_alone(sample: Sample, vhost: str) -> bool:
+    """Whether nobody else publishes there: what the whole broker dropped is then ours."""
+    return all(one.vhost == vhost for one in sample.queues)

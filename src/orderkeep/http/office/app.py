@@ -16,6 +16,7 @@ from orderkeep.access.ports import Passwords, Session
 from orderkeep.access.registry import Registry
 from orderkeep.access.sessions import Sessions
 from orderkeep.bridge.pausing import Pausing
+from orderkeep.delivery.tally import Counting
 from orderkeep.files.upload import Files
 from orderkeep.http.office import (
     admin,
@@ -105,6 +106,7 @@ def build_office(  # noqa: PLR0913  # Everything passed in, by name.
     ledger: LedgerDesk | None = None,
     lost: LostDesk | None = None,
     carried: Carried | None = None,
+    counting: Counting | None = None,
     pausing: Pausing | None = None,
 ) -> OfficeApp:
     """The office's application from its parts; see ``parts`` for what each has to do."""
@@ -130,6 +132,7 @@ def build_office(  # noqa: PLR0913  # Everything passed in, by name.
         ledger=ledger,
         lost=lost,
         carried=carried,
+        counting=counting,
         pausing=pausing,
     )
     shared = SharedReads(office)

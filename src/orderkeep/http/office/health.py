@@ -94,6 +94,7 @@ async def metrics(office: OfficeDep) -> Response[bytes]:
         *_store(office),
         *_carried(office),
         *await _balance(office, now),
+        *_counted(office),
     ]
     fresh = CollectorRegistry()
     fresh.register(_Now(families))
@@ -131,6 +132,20 @@ def _carried(office: Office) -> list[Metric]:
     for hop, kind, times in office.carried.traffic.times():
         hops.add_metric([hop, kind], list(times.up_to()), times.sum_s)
     return [envelopes, hops, *_connections(office.carried)]
+
+
+def _counted(office: Office) -> list[Metric]:
+    """Of the newest envelopes: what became of each, by consumer; and what does not add up."""
+    if office.counting is None or office.counting.last is None:
+        return []
+    flow = GaugeMetricFamily(
+        "orderkeep_flow_envelopes", "The newest envelopes by class", labels=["consumer", "class"]
+    )
+    for one in office.counting.last.flows:
+        for name in ("published", "handled", "parked", "waiting", "under_way"):
+            flow.add_metric([one.consumer, name], getattr(one, name))
+    what = "Differences between our rows and the broker's books"
+    return [flow, _gauge("orderkeep_flow_differences", what, len(office.counting.differences))]
 
 
 def _connections(carried: Carried) -> Iterator[Metric]:

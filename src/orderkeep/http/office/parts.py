@@ -15,6 +15,7 @@ from orderkeep.access.sessions import Sessions
 from orderkeep.board.actions import Viewer
 from orderkeep.board.ports import BoardStore
 from orderkeep.bridge.pausing import Pausing
+from orderkeep.delivery.tally import Counting
 from orderkeep.files.ports import FileStore
 from orderkeep.files.upload import Files
 from orderkeep.http.office.counted import Metrics
@@ -195,6 +196,7 @@ class Office:
     drafts: Drafts | None = None
     files: Files | None = None
     carried: Carried | None = None
+    counting: Counting | None = None
     pausing: Pausing | None = None
 
     @property
