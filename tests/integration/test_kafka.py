@@ -161,6 +161,27 @@ async def test_what_is_refused_is_sent_again_and_arrives_once(
         assert published == sum(way.kafka.traffic.total(one) for one in fates)
 
 
+@pytest.mark.parametrize(
+    "request_, answers",
+    [
+        (mock.FETCH, [mock.LEADER_UNKNOWN] * 5),
+        (mock.FETCH, [mock.DISK_FAILED] * 5),
+        (mock.JOIN_GROUP, [mock.NOT_COORDINATOR] * 3),
+        (mock.HEARTBEAT, [mock.REBALANCING] * 2),
+    ],
+    ids=["no-leader", "disk", "no-coordinator", "rebalancing"],
+)
+async def test_a_reader_that_is_refused_goes_on_where_it_was(
+    cluster: KafkaMock, tmp_path: Path, request_: int, answers: list[int]
+) -> None:
+    cluster.refuse(request_, answers)
+    async with road(cluster, tmp_path) as way:
+        await way.posted_and_arrived(20)
+        cluster.refuse(request_, answers)
+
+        await way.posted_and_arrived(40)
+
+
 async def test_slow_answers_cost_time_only(cluster: KafkaMock, tmp_path: Path) -> None:
     async with road(cluster, tmp_path) as way:
         await way.until_up()

@@ -15,9 +15,10 @@ from confluent_kafka import Consumer, TopicPartition
 from orderkeep.adapters.kafka import TOPIC
 from orderkeep.adapters.kafka.address import Timing
 
-PRODUCE, OFFSET_COMMIT = 0, 8
+PRODUCE, FETCH, OFFSET_COMMIT, JOIN_GROUP, HEARTBEAT = 0, 1, 8, 11, 12
 """Kinds of requests, by the numbers of Kafka's protocol."""
 LEADER_UNKNOWN, TOO_LARGE, NOT_COORDINATOR, NOT_ENOUGH_REPLICAS, OUT_OF_ORDER = 5, 10, 16, 19, 45
+REBALANCING, DISK_FAILED = 27, 56
 """Answers, by the same."""
 
 HASTY = Timing(publish=4, look=0.05, probe=1, pause=0.1, session=6, refused=0.5, close=2)
