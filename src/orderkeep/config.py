@@ -44,6 +44,10 @@ class MesSettings:
     lookup: bool = True
     recall: bool = False
     listing: bool = True
+    changes: bool = False
+    """It keeps a feed of changes, which is read instead of asking for each work order."""
+    callback_secret: str | None = field(default=None, repr=False)
+    """What it signs its call-backs with; with it, it is not asked how far it has come."""
     visibility_lag: timedelta = timedelta(seconds=10)
     poll: timedelta = timedelta(seconds=5)
     """How often to ask for the status of a work order that is being made."""

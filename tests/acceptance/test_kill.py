@@ -40,6 +40,10 @@ ROAD = (
     "bridge.after_recall",
     "pace.before_keep",
     "pace.after_keep",
+    "feed.before_keep",
+    "feed.after_keep",
+    "callback.before_keep",
+    "callback.after_keep",
     "claim.before_commit",
     "claim.after_commit",
     "floor.before_step",
@@ -54,8 +58,8 @@ ROAD = (
     "lost.after_import",
     "lost.after_look",
 )
-ELSEWHERE = ("floor.", "claim.", "balance.", "reconcile.", "lost.")
-"""Killed at in tests of their own, here and in ``test_kill_ledger``."""
+ELSEWHERE = ("floor.", "claim.", "callback.", "balance.", "reconcile.", "lost.")
+"""Killed at in tests of their own, here, in ``test_kill_ledger`` and in ``test_mes_says``."""
 PASSAGE = {"store.before_commit": 12, "store.after_commit": 15, "order.after_append": 4}
 """Which passage kills, where the first is too early to be interesting."""
 FAULT = {
@@ -80,7 +84,10 @@ def test_kill_at_a_failpoint_with_a_foreign_mes(
 ) -> None:
     faults = ("--fault", FAULT[name]) if name in FAULT else ()
     lead_time = "1s" if name == "watch.after_tick" else "21d"
-    with running(tmp_path, template, *faults, rules_lead_time=lead_time) as (product, mes):
+    changes = "on" if name.startswith("feed.") else "off"
+    with running(
+        tmp_path, template, *faults, rules_lead_time=lead_time, mes_changes=changes
+    ) as (product, mes):
         shop = Shop(product, with_files=name.startswith(("file.", "quoting.")))
 
         product.start(f"{name}:kill@{PASSAGE.get(name, 1)}")

@@ -131,6 +131,7 @@ BOUND = (
     (BRIDGE, "work_order.recall_wanted"),
     (BRIDGE, "order.cancelled"),
     (BRIDGE, "floor.word"),
+    (BRIDGE, "mes.word"),
     (inbox_queue("floor"), "order.cancelled"),
 )
 

@@ -10,6 +10,7 @@ import msgspec
 import structlog
 
 from orderkeep.bridge.deciding import Deciding
+from orderkeep.bridge.feed import Feed
 from orderkeep.bridge.gate import Gate, GatedMes
 from orderkeep.bridge.hearing import WORDS, Hearing
 from orderkeep.bridge.moves import Delivery, Do, next_move, proven_absent
@@ -90,10 +91,12 @@ class Bridge:
         self._settings = settings
         self._teller = Teller(master, clock)
         self._hearing = Hearing(self._teller, dict(settings.words), settings.poll, lag)
-        self.handle = Wishes(self._teller).handle
+        self.handle = Wishes(self._teller, dict(settings.words)).handle
         """Takes an announcement from the inbox."""
         self.decide = Deciding(store, self._teller, clock).decide
         """Takes a person's decision."""
+        self.feed = Feed(store, self._mes, self.gate, clock)
+        """What the MES says by itself; for one that has a feed of changes."""
         self._holder = holder
         self._failure: Exception | None = None
         """Why the last step left something unwritten."""

@@ -13,6 +13,7 @@ from orderkeep.bridge.destinations import Condition, Destination, State, state_o
 from orderkeep.bridge.pace import Bounds, Breaker, Pace
 from orderkeep.bridge.ports import (
     Capabilities,
+    Changes,
     Mes,
     MesJob,
     MesOutcomeUnknown,
@@ -86,6 +87,11 @@ class Gate:
         elif row.pace is not None and (self._kept is None or row.version > self._row.version):
             self._pace = self._kept = row.pace
         self._row = row
+
+    @property
+    def cursor(self) -> str | None:
+        """How far the feed of changes had been read when last looked at."""
+        return self._row.cursor
 
     @property
     def state(self) -> State:
@@ -211,6 +217,11 @@ class GatedMes:
 
     async def list(self, cursor: str | None) -> tuple[Sequence[MesJob], str | None]:
         return await self._gate.call(self._mes.list(cursor))
+
+    async def changes(self, cursor: str | None) -> tuple[Sequence[MesJob], str | None]:
+        if not isinstance(self._mes, Changes):
+            raise MesUnavailable("this MES has no feed of changes")
+        return await self._gate.call(self._mes.changes(cursor))
 
     async def recall(self, reference: WorkOrderRef) -> None:
         await self._gate.call(self._mes.recall(reference))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from orderkeep.kernel.errors import Refused, Unavailable, Uncertain
 from orderkeep.kernel.ids import OrderNo, WorkOrderRef
@@ -106,5 +106,20 @@ class Mes(Protocol):
         Raises:
             RecallRefused: it is being made, made, or the MES cannot recall.
             MesUnavailable: no usable answer; says nothing about the job.
+        """
+        ...
+
+
+@runtime_checkable
+class Changes(Protocol):
+    """A MES that keeps a feed of what changed."""
+
+    async def changes(self, cursor: str | None) -> tuple[Sequence[MesJob], str | None]:
+        """Jobs as they were when they took a new status, oldest first, from a cursor on.
+
+        The cursor that comes back continues behind the last of them, also later.
+
+        Raises:
+            MesUnavailable: no usable answer.
         """
         ...

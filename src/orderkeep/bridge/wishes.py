@@ -1,5 +1,6 @@
 """What is wanted of the bridge, from its inbox: a work order made, taken back, or laid down."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 import msgspec
@@ -12,15 +13,18 @@ from orderkeep.orders import announce
 from orderkeep.orders.commands import RecordMesWord
 from orderkeep.orders.events import ActorKind
 from orderkeep.orders.evolve import rebuild
-from orderkeep.orders.messages import FloorWord
+from orderkeep.orders.messages import FloorWord, MesSaid
 from orderkeep.orders.order import Delivered, Stage
+from orderkeep.orders.ports import OrderNotFound
 
 
 class Wishes:
     """Turns announcements into rows that the dispatcher finds."""
 
-    def __init__(self, teller: Teller) -> None:
+    def __init__(self, teller: Teller, words: Mapping[str, str]) -> None:
         self._teller = teller
+        self._words = words
+        """The MES's own status words, and what they mean here."""
 
     def handle(self, work: BridgeWork, received: Received, now: datetime) -> None:
         """Take an announcement: a work order is wanted, wanted back, or its order is cancelled."""
@@ -30,7 +34,10 @@ class Wishes:
         match received.envelope.kind:
             case announce.FLOOR_WORD:
                 said = msgspec.convert(body["said"], FloorWord)
-                self._word(work, no, reference, said, now)
+                word = RecordMesWord("floor", reference, **msgspec.structs.asdict(said))
+                self._word(work, no, word, now)
+            case announce.MES_WORD:
+                self._foreign(work, received, msgspec.convert(body, MesSaid), now)
             case announce.WORK_ORDER_WANTED:
                 self._want(work, no, reference, now)
             case announce.RECALL_WANTED | announce.ORDER_CANCELLED:
@@ -50,22 +57,29 @@ class Wishes:
         if row and row.state is not Delivered.RECALLED:
             work.deliveries.change(row, state=Delivered.RECALLED, since=now, next_at=None)
 
-    def _word(
-        self,
-        work: BridgeWork,
-        no: OrderNo,
-        reference: WorkOrderRef,
-        said: FloorWord,
-        now: datetime,
-    ) -> None:
-        """The built-in floor says how far it has come."""
-        command = RecordMesWord("floor", reference, **msgspec.structs.asdict(said))
-        order = self._teller.tell(work, no, command, kind=ActorKind.MES).order
+    def _foreign(self, work: BridgeWork, received: Received, said: MesSaid, now: datetime) -> None:
+        """A foreign MES says by itself how far it has come; it may speak of what is not ours."""
+        try:
+            work.orders.history(said.order_no)
+        except OrderNotFound:
+            envelope = received.envelope
+            work.inbox.set_aside(
+                received.consumer, envelope.id, envelope.body, "no order of ours", now
+            )
+            return
+        status = self._words.get(said.status, said.status)
+        word = RecordMesWord(DESTINATION, said.reference, status, mes_id=said.mes_id)
+        self._word(work, said.order_no, word, now)
+
+    def _word(self, work: BridgeWork, no: OrderNo, said: RecordMesWord, now: datetime) -> None:
+        """A MES says how far it has come."""
+        reference = WorkOrderRef(said.reference)
+        order = self._teller.tell(work, no, said, kind=ActorKind.MES).order
         if order.work_order and is_current(order, reference):
             row = work.deliveries.get(DESTINATION, reference)
             if row and row.state is not order.work_order.delivered:
                 work.deliveries.change(row, state=order.work_order.delivered, since=now)
-        else:
+        elif reference in {gone.reference for gone in order.earlier_work_orders}:
             self._laid_down(work, reference, now)
 
     def _want_back(

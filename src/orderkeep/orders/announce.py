@@ -10,6 +10,7 @@ from orderkeep.orders import events as e
 from orderkeep.orders import messages as m
 from orderkeep.orders.messages import (
     FLOOR_WORD,
+    MES_WORD,
     ORDER_CANCELLED,
     PRICE_WANTED,
     RECALL_WANTED,
@@ -29,6 +30,7 @@ def routes(*, floor: bool) -> dict[str, tuple[str, ...]]:
         RECALL_WANTED: ("bridge",),
         ORDER_CANCELLED: ("bridge", "floor") if floor else ("bridge",),
         FLOOR_WORD: ("bridge",),
+        MES_WORD: ("bridge",),
     }
 
 
@@ -68,6 +70,7 @@ def _announced(order: Order, event: e.OrderEvent) -> tuple[str, msgspec.Struct] 
 
 __all__ = [
     "FLOOR_WORD",
+    "MES_WORD",
     "ORDER_CANCELLED",
     "PRICE_WANTED",
     "RECALL_WANTED",

@@ -28,6 +28,8 @@ _REACHED = {
 }
 _STILL_OURS = frozenset({Stage.MANUFACTURING_APPROVED, *MAKING})
 _GONE = frozenset({"scrapped", "recalled"})
+_BEFORE_IT_WAS_GONE = frozenset({"accepted", "started", "handed_back"})
+"""What our floor may have said of a work order that it let us take back: nobody had it in hand."""
 NOT_GIVEN_BACK = "not given back"
 _UNKNOWN_TRACKING = "unknown"
 _PROOF = "the MES says that it is scrapped"
@@ -67,7 +69,7 @@ def _of_another_work_order(order: Order, said: RecordMesWord) -> list[e.OrderEve
     # The old work order may still say that it is gone; anything else of it cannot be.
     if said.reference in earlier and said.word in _GONE:
         return []
-    if said.reference in earlier and said.system == "floor" and said.word == "accepted":
+    if said.reference in earlier and said.system == "floor" and said.word in _BEFORE_IT_WAS_GONE:
         return []  # Our own floor speaks in order: it said so before it gave the work order back.
     return _diverged(order, said)
 

@@ -15,6 +15,7 @@ WORK_ORDER_WANTED = "work_order.wanted"
 RECALL_WANTED = "work_order.recall_wanted"
 ORDER_CANCELLED = "order.cancelled"
 FLOOR_WORD = "floor.word"
+MES_WORD = "mes.word"
 
 
 class PriceWanted(msgspec.Struct, frozen=True):
@@ -69,11 +70,21 @@ class FloorSaid(msgspec.Struct, frozen=True):
     said: FloorWord
 
 
+class MesSaid(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A foreign MES said by itself how far a work order has come, in its own ``status`` word."""
+
+    order_no: OrderNo
+    reference: WorkOrderRef
+    status: str
+    mes_id: str | None = None
+
+
 BODIES: Mapping[tuple[str, int], type[msgspec.Struct]] = {
     (PRICE_WANTED, 1): PriceWanted,
     (WORK_ORDER_WANTED, 1): WorkOrderWanted,
     (RECALL_WANTED, 1): RecallWanted,
     (ORDER_CANCELLED, 1): OrderCancelled,
     (FLOOR_WORD, 1): FloorSaid,
+    (MES_WORD, 1): MesSaid,
 }
 """The shape of the body by kind and schema version; what was ever sent stays here."""

@@ -6,18 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from orderkeep.access.keys import KeyHolder
+from orderkeep.adapters.mes_http.answers import Reader
 from orderkeep.adapters.passwords import Argon2Passwords
 from orderkeep.adapters.sql.explain import facts_of
 from orderkeep.adapters.sql.foreign import read_table
 from orderkeep.bridge.pausing import Pausing
+from orderkeep.bridge.telling import DESTINATION
 from orderkeep.config import Settings
 from orderkeep.http.door.app import build_door
+from orderkeep.http.door.callbacks import Callbacks, Caller
 from orderkeep.http.office.app import OfficeApp, build_office
 from orderkeep.http.office.parts import Catalogue, LedgerDesk, LostDesk, OfficeSettings
 from orderkeep.intake.drafts import Drafts
 from orderkeep.ledger.lost import Table
 from orderkeep.quoting.price_book import PriceBook
-from orderkeep.roles.parts import Parts, catalogue, promise, terms
+from orderkeep.roles.parts import Parts, catalogue, mes_http_settings, promise, terms
 
 FULL = 2
 """SQLite's number for synchronous=FULL."""
@@ -43,7 +46,18 @@ def door_app(parts: Parts) -> Any:
         clock=parts.clock,
         ids=parts.ids,
         ready=ready,
+        callbacks=_callbacks(parts),
     )
+
+
+def _callbacks(parts: Parts) -> Callbacks | None:
+    """Where the MES calls back, if it has a secret to sign with."""
+    settings = parts.settings
+    if settings.mes != "http" or settings.mes_http.callback_secret is None:
+        return None
+    read = Reader(mes_http_settings(settings)).job
+    caller = Caller(DESTINATION, settings.mes_http.callback_secret, read)
+    return Callbacks(parts.store, parts.clock, caller)
 
 
 def office_app(parts: Parts) -> OfficeApp:

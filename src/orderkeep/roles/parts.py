@@ -338,6 +338,9 @@ def mes_http_settings(settings: Settings) -> MesHttpSettings:
             recall=given.recall,
             listing=given.listing,
             visibility_lag=given.visibility_lag,
+            # What says by itself how far it has come is not asked besides: two roads for the same
+            # words would have one overtake the other.
+            tells=given.changes or given.callback_secret is not None,
         ),
         connect_timeout=given.connect_timeout,
         # Waiting for a free connection must not eat up the whole call.

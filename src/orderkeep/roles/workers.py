@@ -63,6 +63,9 @@ def workers(parts: Parts) -> Iterator[Worker]:
         yield Worker("quoter", f"quoting.{place}", parts.desk.step, "quoting")
     for place in range(1, STEPS_AT_ONCE + 1):
         yield Worker("bridge", f"bridge.{place}", parts.bridge.step, "bridge", poll_s=0.5)
+    if parts.settings.mes == "http" and parts.settings.mes_http.changes:
+        poll_s = parts.settings.mes_http.poll.total_seconds()
+        yield Worker("bridge", "feed", parts.bridge.feed.step, "feed", poll_s=poll_s)
     yield Worker("watch", "watch", parts.watch.step, "watch", poll_s=5.0)
     yield Worker("watch", "counting", parts.counting.step, "counting", poll_s=MINUTE_S)
     yield Worker("watch", "balance", parts.balances.step, "balance", poll_s=MINUTE_S)

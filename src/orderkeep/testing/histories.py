@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from orderkeep.kernel.failpoints import FAILPOINTS
 from orderkeep.testing.store import SimStore
 from orderkeep.testing.world import World
 
@@ -17,7 +18,10 @@ ENOUGH_FAILURES = 10
 
 
 class Report(msgspec.Struct):
-    """What some histories saw; ``failures`` by seed."""
+    """What some histories saw; ``failures`` by seed.
+
+    ``crashed_at`` names every failpoint of the simulated world; others are killed at elsewhere.
+    """
 
     histories: int = 0
     fewest_faults: int = 1_000_000
@@ -29,7 +33,10 @@ class Report(msgspec.Struct):
         """Add another's."""
         self.histories += other.histories
         self.fewest_faults = min(self.fewest_faults, other.fewest_faults)
-        self.crashed_at = dict(Counter(self.crashed_at) + Counter(other.crashed_at))
+        self.crashed_at = {
+            name: self.crashed_at.get(name, 0) + other.crashed_at.get(name, 0)
+            for name in self.crashed_at | other.crashed_at  # Also where none has crashed.
+        }
         self.struck = dict(Counter(self.struck) + Counter(other.struck))
         self.failures |= other.failures
 
@@ -44,7 +51,7 @@ class Report(msgspec.Struct):
 def run(seeds: Iterable[int]) -> Report:
     """Live through the histories of some seeds."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    report, store = Report(), SimStore()
+    report, store = Report(crashed_at=dict.fromkeys(FAILPOINTS, 0)), SimStore()
     gc.freeze()  # What is loaded by now stays: no need to look at it again and again.
     gc.set_threshold(50_000, 20, 50)
     memory = Path("/dev/shm")  # noqa: S108  # Syncing to a disk is the store's tests' business.

@@ -36,6 +36,8 @@ FAULTS = (
     "broken",
 )
 LAG = timedelta(seconds=8)
+PAGE = 2
+"""Changes that the feed tells at a time."""
 _CARELESS = 0.15
 """How often a look-up or a recall gets no usable answer while things go wrong."""
 
@@ -70,6 +72,7 @@ class SimMes:
         self._pause = pause
         self._refusing: set[str] = set()
         self._late: list[tuple[datetime, WorkOrder]] = []
+        self._told: list[MesJob] = []
 
     async def submit(self, work_order: WorkOrder) -> MesJob:
         if work_order.reference in self._refusing:
@@ -112,6 +115,12 @@ class SimMes:
     async def list(self, cursor: str | None) -> tuple[Sequence[MesJob], str | None]:
         return [_shown(reference, job) for reference, job in self.jobs.items()], None
 
+    async def changes(self, cursor: str | None) -> tuple[Sequence[MesJob], str | None]:
+        self._may_be_busy()
+        begin = int(cursor or 0)
+        page = self._told[begin : begin + PAGE]
+        return page, str(begin + len(page))
+
     async def recall(self, reference: WorkOrderRef) -> None:
         self._may_be_busy()
         job = self.jobs.get(reference)
@@ -119,7 +128,7 @@ class SimMes:
             raise MesUnavailable("not shown")
         if not self.capabilities.recall or job.status not in {"accepted", "recalled"}:
             raise RecallRefused("being made")
-        self.jobs[reference] = replace(job, status="recalled")
+        self._set(reference, replace(job, status="recalled"))
         self._may_be_busy()  # Done, and the answer is lost.
 
     # --- the world's side -----------------------------------------------------------------------
@@ -136,11 +145,15 @@ class SimMes:
         """A job is worked on: one step further."""
         job = self.jobs[reference]
         if job.status in ROAD[:-1]:
-            self.jobs[reference] = replace(job, status=ROAD[ROAD.index(job.status) + 1])
+            self._set(reference, replace(job, status=ROAD[ROAD.index(job.status) + 1]))
 
     def scrap(self, reference: str) -> None:
         """What was begun is thrown away: somebody there says so, the MES itself does not."""
-        self.jobs[reference] = replace(self.jobs[reference], status="scrapped")
+        self._set(reference, replace(self.jobs[reference], status="scrapped"))
+
+    def _set(self, reference: str, job: Job) -> None:
+        self.jobs[reference] = job
+        self._told.append(_shown(reference, job))
 
     async def _wait(self, work_order: WorkOrder) -> None:
         try:
@@ -172,7 +185,7 @@ class SimMes:
         self.bodies[reference] = work_order.body_sha256
         shown_at = (at or self._now()) + lag * self._chance.random()
         job = Job(f"M{self.effects.total()}", "accepted", shown_at)
-        self.jobs[reference] = job
+        self._set(reference, job)
         return _shown(reference, job)
 
 

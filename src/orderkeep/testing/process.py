@@ -219,6 +219,9 @@ def start(ground: Ground, holder: str) -> Process:
         "watch": Watch(store, master, clock).step,
     }
 
+    if mes is not None and mes.capabilities.tells:
+        steps["feed"] = bridge.feed.step
+
     def catalogue() -> Catalogue:
         return Catalogue(BOOK.materials, BOOK.skus)
 

@@ -16,6 +16,8 @@ def replay(seed: int) -> World:
     Raises:
         AssertionError: the promise was broken.
     """
+    # A history is told by its steps alone: log lines carry the instant they are written at.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     with tempfile.TemporaryDirectory(prefix="orderkeep-replay-") as folder:
         world = World(seed, SimStore(), Path(folder), log=say)
         say(f"seed {seed}: aims at {world.aim}; {'floor' if world.on_floor else 'foreign MES'}")
@@ -43,5 +45,4 @@ def _tell(world: World) -> None:
 
 
 if __name__ == "__main__":
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
     replay(int(sys.argv[1]))

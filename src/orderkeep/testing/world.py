@@ -51,6 +51,8 @@ _SELDOM = (
     "bridge.after_recall",
     "pace.before_keep",
     "pace.after_keep",
+    "feed.before_keep",
+    "feed.after_keep",
     "watch.after_tick",
 )
 _ARRIVED = frozenset({Delivered.CONFIRMED, Delivered.RECEIVED, Delivered.APPLIED})
@@ -156,7 +158,7 @@ class World:
         """The kind of history, so that what is aimed at can be reached."""
         chance, aim = self.chance, self.aim
         self.on_floor = aim.startswith("floor.") or (
-            not aim.startswith(("bridge.after_", "pace.")) and chance.random() < 0.45
+            not aim.startswith(("bridge.after_", "pace.", "feed.")) and chance.random() < 0.45
         )
         self.folder = folder if aim.startswith("file.") or chance.random() < 0.05 else None
         self.cancelling = 0.8 if aim == "bridge.after_recall" else 0.25
@@ -192,6 +194,7 @@ class World:
             recall=self.aim == "bridge.after_recall" or self.chance.random() < 0.8,
             listing=True,
             visibility_lag=LAG,
+            tells=self.aim.startswith("feed.") or self.chance.random() < 0.3,
         )
         return SimMes(self.chance, self.faults, self.clock.truly, self._sleep, ways)
 

@@ -128,6 +128,17 @@ def test_news_of_an_earlier_work_order_changes_nothing_and_sends_nothing() -> No
         story.do(c.RecordDelivery("mes", old, Delivered.SENDING), BRIDGE)
 
 
+@pytest.mark.parametrize("word", ["accepted", "started", "handed_back"])
+def test_what_our_floor_said_before_it_gave_a_work_order_back_is_no_news(word: str) -> None:
+    """Started and handed back, then taken back: the last overtook the first two on the way."""
+    story = a_story(COMPLETED)
+    old = story.reference
+    story.do(c.OrderRework("scratched", "scrapped, seen"), OPERATOR)
+
+    assert story.do(c.RecordMesWord("floor", old, word), BRIDGE) == []
+    assert story.do(c.RecordMesWord("mes", old, word), BRIDGE) != []
+
+
 @pytest.mark.parametrize(
     "stuck", [Delivered.UNCERTAIN, Delivered.REJECTED, Delivered.DEAD, Delivered.DIVERGED]
 )

@@ -10,6 +10,7 @@ from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFou
 from orderkeep.access.keys import Quota
 from orderkeep.files.upload import Files
 from orderkeep.http.door.accepting import Accepting, is_accepting
+from orderkeep.http.door.callbacks import PATH
 from orderkeep.http.door.guard import (
     WRONG_KEYS,
     Answered,
@@ -55,8 +56,12 @@ def build_door(  # noqa: PLR0913  # Everything passed in, by name.
     ready: Callable[[], Awaitable[bool]],
     settings: DoorSettings | None = None,
     answered: Callable[[Answered], None] | None = None,
+    callbacks: App | None = None,
 ) -> App:
-    """The public HTTP application (ASGI); ``answered`` gets one line per request."""
+    """The public HTTP application (ASGI); ``answered`` gets one line per request.
+
+    ``callbacks`` answers foreign systems that call back; without it there is nothing at their path.
+    """
     chosen = settings or DoorSettings()
     litestar = _litestar(Desk(store, files, master, ready))
     accepting = Accepting(intake)
@@ -65,6 +70,8 @@ def build_door(  # noqa: PLR0913  # Everything passed in, by name.
         if scope["type"] == "http" and is_accepting(scope):
             scope["path_template"] = "/v1/orders"
             await accepting(scope, receive, send)
+        elif callbacks is not None and scope["type"] == "http" and scope["path"] == PATH:
+            await callbacks(scope, receive, send)
         else:
             # Litestar types each kind of scope and message; the server's are plain dicts.
             await litestar(scope, receive, send)  # type: ignore[arg-type]
