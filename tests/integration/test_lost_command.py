@@ -15,6 +15,7 @@ import pytest
 
 from orderkeep.adapters.sql.foreign import rows_of
 from orderkeep.kernel.errors import Invalid, Unavailable
+from orderkeep.ledger.asking import Asking
 from orderkeep.ledger.lost import read_csv
 from orderkeep.ledger.worklist import LostLooks
 from orderkeep.testing.counter import Shop
@@ -151,7 +152,7 @@ async def test_the_mes_is_asked_about_them(tmp_path: Path) -> None:
             mes.ask("POST", "/api/orders", json=wanted)
             table = read_csv(b"number,mes\nL-1,M-1\nL-2,M-2\n")
             await shop.parts.worklist.take(table, "shop", "vera", dry_run=False)
-            looks = LostLooks(shop.parts.store, shop.parts.mes, shop.parts.clock)
+            looks = LostLooks(shop.parts.store, Asking(shop.parts.mes), shop.parts.clock)
 
             mes.behave(faults=["500:op=find,times=1"])
             await looks.step()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from orderkeep.kernel.ids import OrderNo
+from orderkeep.ledger.asking import Asking
 from orderkeep.ledger.passes import Finding, Pass
 from orderkeep.ledger.reconcile import Decision, Kind
 from orderkeep.orders.commands import ApproveOrder
@@ -322,3 +323,41 @@ async def test_a_pass_begins_by_itself_when_it_is_time(
         assert last.by == "policy"
         assert last.finished_at is not None
         assert last.finished_at - last.started_at < timedelta(hours=1)
+
+
+async def test_a_mes_that_is_paused_is_left_in_peace_and_the_pass_goes_on_later(
+    mes: PracticeMesProcess, tmp_path: Path
+) -> None:
+    async with opened(tmp_path, mes, mes_listing="off", reconcile_lookups="1") as shop:
+        await sent(shop, 2)
+        await shop.parts.reconciler.ask("vera")
+        await shop.parts.reconciler.step()
+        asked = len(mes.entries())
+        room = FullRoom()
+        shop.parts.reconciler._mes = Asking(shop.parts.mes, room)
+
+        for _ in range(5):
+            await shop.parts.reconciler.step()
+        assert len(mes.entries()) == asked
+        room.full = False
+        done = await compare(shop)
+
+        assert (done.compared, done.unanswered) == (2, 0)
+        assert room.taken == 0
+
+
+class FullRoom:
+    """Places that are all taken, until there is one."""
+
+    def __init__(self) -> None:
+        self.full = True
+        self.taken = 0
+
+    def has_room(self) -> bool:
+        return not self.full and self.taken == 0
+
+    def enter(self) -> None:
+        self.taken += 1
+
+    def leave(self) -> None:
+        self.taken -= 1

@@ -5,20 +5,21 @@ seems to be missing there: asked twice, after the visibility lag. Its place is o
 page. It sends nothing: see ``repairing``.
 """
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any, Final
 
 import structlog
 
-from orderkeep.bridge.ports import Mes, MesJob, MesUnavailable
+from orderkeep.bridge.ports import MesJob, MesUnavailable
 from orderkeep.kernel.clock import Clock
 from orderkeep.kernel.failpoints import failpoint, reach
 from orderkeep.kernel.ids import WorkOrderRef, order_n, order_no_of
 from orderkeep.kernel.store import Store
+from orderkeep.ledger.asking import Asking, NotNow
 from orderkeep.ledger.passes import Finding, Pass, PassMoved
 from orderkeep.ledger.reconcile import Decision, Kind, Ours, Repair, Ways, compare, repaired_by
 from orderkeep.ledger.repairing import Repairs
@@ -26,8 +27,6 @@ from orderkeep.orders.order import ARRIVED, FINAL
 
 AFTER_PAGE = failpoint("reconcile.after_page", "a page is compared, and the place behind it kept")
 
-AT_ONCE: Final = 4
-"""Look-ups under way together."""
 NAMED: Final = 1000
 """Jobs of a MES that we do not know of, and that are named one by one."""
 MOST_RESENT: Final = 10
@@ -56,7 +55,7 @@ class Reconciler:
     def __init__(
         self,
         store: Store[Any],
-        mes: Mes,
+        mes: Asking,
         destination: str,
         ways: Ways,
         settings: ReconcileSettings,
@@ -79,8 +78,8 @@ class Reconciler:
             await self._step()
         except PassMoved:
             log.debug("reconcile.overtaken", destination=self._destination)
-        except MesUnavailable as away:
-            log.info("reconcile.waits", destination=self._destination, reason=str(away))
+        except (MesUnavailable, NotNow) as away:
+            log.debug("reconcile.waits", destination=self._destination, reason=str(away))
         return 0
 
     async def ask(self, by: str) -> Pass:
@@ -182,6 +181,9 @@ class Reconciler:
             return
         asked_at = self._clock.now()
         answers = await self._find([ours for _, ours, jobs in found if jobs is None])
+        found = list(
+            takewhile(lambda one: one[2] is not None or one[1].reference in answers, found)
+        )
         now = self._clock.now()
 
         def keep(work: Any) -> None:
@@ -222,19 +224,28 @@ class Reconciler:
         return wanted
 
     async def _find(self, wanted: Sequence[Ours]) -> dict[str, Sequence[MesJob] | None]:
-        gate = asyncio.Semaphore(AT_ONCE)
+        """What the MES answers, one by one; None for no usable answer, nothing once it has no room.
 
-        async def find(reference: str) -> Sequence[MesJob] | None:
-            if not self._mes.capabilities.lookup:
-                return None
-            async with gate:
-                try:
-                    return await self._mes.find(WorkOrderRef(reference))
-                except MesUnavailable:
-                    return None  # It says nothing about the job.
+        Raises:
+            NotNow: not even the first could be asked.
+        """
+        answers: dict[str, Sequence[MesJob] | None] = {}
+        for ours in wanted:
+            try:
+                answers[ours.reference] = await self._ask(ours.reference)
+            except NotNow:
+                if not answers:
+                    raise
+                break
+        return answers
 
-        answers = await asyncio.gather(*(find(ours.reference) for ours in wanted))
-        return dict(zip((ours.reference for ours in wanted), answers, strict=True))
+    async def _ask(self, reference: str) -> Sequence[MesJob] | None:
+        if not self._mes.capabilities.lookup:
+            return None
+        try:
+            return await self._mes.find(WorkOrderRef(reference))
+        except MesUnavailable:
+            return None  # It says nothing about the job.
 
     async def _end_of_looking(self, pass_: Pass) -> None:
         now = self._clock.now()
@@ -275,6 +286,8 @@ class Reconciler:
         def keep(work: Any) -> None:
             unanswered = 0
             for one in suspects:
+                if one.reference not in answers and not _is_strange(ours, one):
+                    continue  # Not asked: it has its turn in the next step.
                 jobs = answers.get(one.reference)
                 if jobs is None:
                     unanswered += 1
@@ -379,6 +392,11 @@ def _by_reference(jobs: Sequence[MesJob]) -> Mapping[str, Sequence[MesJob]]:
     for job in jobs:
         found[job.reference].append(job)
     return found
+
+
+def _is_strange(ours: Sequence[Ours | None], finding: Finding) -> bool:
+    """Whether we do not know a reference any more: there is nothing to be asked about it."""
+    return finding.reference not in {one.reference for one in ours if one is not None}
 
 
 def _own_number(reference: str) -> str | None:

@@ -6,11 +6,12 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from orderkeep.bridge.ports import Mes, MesUnavailable
+from orderkeep.bridge.ports import MesUnavailable
 from orderkeep.kernel.clock import Clock
 from orderkeep.kernel.failpoints import failpoint, reach
 from orderkeep.kernel.ids import OrderNo, WorkOrderRef
 from orderkeep.kernel.store import Store
+from orderkeep.ledger.asking import Asking, NotNow
 from orderkeep.ledger.lost import LostOrder, Table
 from orderkeep.ledger.lost_list import Entry, Imported, LostChanged, LostState
 
@@ -107,7 +108,7 @@ def _plan(
 class LostLooks:
     """Asks the MES about lost orders, and finds those that have come in since."""
 
-    def __init__(self, store: Store[Any], mes: Mes, clock: Clock) -> None:
+    def __init__(self, store: Store[Any], mes: Asking, clock: Clock) -> None:
         self._store = store
         self._mes = mes
         self._clock = clock
@@ -122,7 +123,9 @@ class LostLooks:
             await self._store.write(lambda work: work.lost.match(now, LOOKS_AT_ONCE))
         if not due or not self._mes.capabilities.lookup:
             return 0
-        told = [await self._look(entry, now) for entry in due]
+        told = [await self._look(entry, now) for entry in due if self._mes.has_room()]
+        if not told:
+            return 0
         await self._store.write(lambda work: [work.lost.looked(*one) for one in told] and None)
         reach(AFTER_LOOK)
         return 0
@@ -133,7 +136,7 @@ class LostLooks:
         reference = WorkOrderRef(entry.order.mes_number or entry.order_no or entry.order.number)
         try:
             jobs = await self._mes.find(reference)
-        except MesUnavailable:
+        except (MesUnavailable, NotNow):
             return entry.row, "unknown", None, now + AGAIN
         if not jobs:
             return entry.row, "absent", None, None

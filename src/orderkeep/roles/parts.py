@@ -25,6 +25,7 @@ from orderkeep.adapters.sql.store import SqliteStore, open_store
 from orderkeep.adapters.sql.tally import tally
 from orderkeep.adapters.sql.work import SqlWork
 from orderkeep.bridge.dispatch import Bridge, BridgeSettings
+from orderkeep.bridge.gate import GatedMes
 from orderkeep.bridge.hearing import WORDS, Hearing
 from orderkeep.bridge.pace import Bounds
 from orderkeep.bridge.pausing import Terms
@@ -48,6 +49,7 @@ from orderkeep.kernel.bells import Bells
 from orderkeep.kernel.clock import Clock, SystemClock
 from orderkeep.kernel.errors import Fault, Invalid
 from orderkeep.kernel.ids import Ids, PartnerId
+from orderkeep.ledger.asking import Asking
 from orderkeep.ledger.balance import Carried
 from orderkeep.ledger.keeping import Keeper, Tables
 from orderkeep.ledger.reconcile import Kind, Repair, Ways
@@ -124,6 +126,7 @@ async def build(settings: Settings, stack: AsyncExitStack, clock: Clock | None =
     mes = await _mes(settings, workshop, clock, stack)
     master = OrderMaster(store, clock, ids, policy)
     bridge = Bridge(store.behind, master, mes, clock, bridge_settings(settings), _holder(ids))
+    asking = Asking(GatedMes(mes, bridge.gate), bridge.gate)
     transport, search = carrying(settings, store, clock, bells)
     broker = broker_watch(settings, transport)
     counting = Counting(
@@ -180,9 +183,9 @@ async def build(settings: Settings, stack: AsyncExitStack, clock: Clock | None =
         balances=Keeper(
             store, tables, clock, lambda: monotonic() * 1000, partial(carried, counting)
         ),
-        reconciler=reconciler_of(settings, store, master, mes, clock),
+        reconciler=reconciler_of(settings, store, master, asking, clock),
         worklist=Worklist(store, clock, asks=settings.mes == "http"),
-        lost_looks=LostLooks(store.behind, mes, clock),
+        lost_looks=LostLooks(store.behind, asking, clock),
     )
 
 
@@ -387,7 +390,7 @@ def terms(settings: Settings) -> dict[str, Terms]:
 
 
 def reconciler_of(
-    settings: Settings, store: SqliteStore, master: OrderMaster, mes: Mes, clock: Clock
+    settings: Settings, store: SqliteStore, master: OrderMaster, mes: Asking, clock: Clock
 ) -> Reconciler:
     """The standing comparison with the MES."""
     given, pace, lag = (
@@ -399,8 +402,8 @@ def reconciler_of(
     ways = Ways(lag, words, _recalled_words(settings.mes_http.words), given.stuck_after)
     teller = Teller(master, clock)
     hearing = Hearing(teller, words, pace.poll, lag)
-    # Our own floor tells by itself, in the same database: it is compared when somebody asks.
-    every = timedelta(0) if mes.capabilities.tells else given.every
+    # Our own floor is in the same database: it is compared when somebody asks.
+    every = given.every if settings.mes == "http" else timedelta(0)
     policy = {
         Kind.MISSING_THERE: Repair(given.missing_there),
         Kind.DIFFERS: Repair(given.differs),

@@ -39,6 +39,7 @@ from orderkeep.intake.drafts import Drafts
 from orderkeep.kernel.bells import Bells
 from orderkeep.kernel.ids import Ids, OrderNo
 from orderkeep.kernel.money import Money
+from orderkeep.ledger.asking import Asking
 from orderkeep.ledger.keeping import Keeper, Tables
 from orderkeep.ledger.reconcile import Ways
 from orderkeep.ledger.reconciler import Reconciler, ReconcileSettings
@@ -319,4 +320,4 @@ def _reconciler(
     hearing = Hearing(teller, words, timedelta(hours=1), timedelta(0))
     repairs = Repairs(store, teller, hearing, ways)
     gentle = ReconcileSettings(every=timedelta(0))
-    return Reconciler(store, mes, "mes", ways, gentle, repairs, clock)
+    return Reconciler(store, Asking(mes), "mes", ways, gentle, repairs, clock)

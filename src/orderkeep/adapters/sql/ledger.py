@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from orderkeep.adapters.sql.balance import Count
+from orderkeep.adapters.sql.balance import Count, hinted
 from orderkeep.kernel.errors import Refused
 from orderkeep.kernel.ids import OrderNo, order_no
 from orderkeep.ledger.balance import Balance
@@ -55,10 +55,14 @@ _WITHOUT_KEY = (
 )
 _QUESTIONS = "SELECT order_n, version FROM price_jobs WHERE state IN ('queued', 'running')"
 _TRAVELLING = (
-    "SELECT order_key, kind FROM outbox WHERE sent_at IS NULL"
-    " UNION SELECT order_key, kind FROM inbox WHERE handled_at IS NULL AND dead_at IS NULL"
+    "SELECT order_key, kind FROM outbox INDEXED BY ix_outbox_unsent WHERE sent_at IS NULL"
+    " UNION SELECT order_key, kind FROM inbox INDEXED BY ix_inbox_due"
+    " WHERE handled_at IS NULL AND dead_at IS NULL"
 )
-_PARKED = "SELECT DISTINCT order_key, kind FROM inbox WHERE dead_at IS NOT NULL"
+_PARKED = (
+    "SELECT DISTINCT order_key, kind FROM inbox INDEXED BY ix_inbox_parked"
+    " WHERE dead_at IS NOT NULL"
+)
 
 # Unique constraints promise that these two find nothing; a check does not lean on promises.
 _KEYS_OF_TWO = (
@@ -250,8 +254,8 @@ class _Asides:
     def __init__(self, raw: sqlite3.Connection) -> None:
         self._raw = raw
         self._questions = _sets((order_no(n), version) for n, version in raw.execute(_QUESTIONS))
-        self._travelling = _sets(raw.execute(_TRAVELLING))
-        self._parked = _sets(raw.execute(_PARKED))
+        self._travelling = _sets(hinted(raw, _TRAVELLING))
+        self._parked = _sets(hinted(raw, _PARKED))
         self._floor = raw.execute("SELECT 1 FROM floor_work_orders LIMIT 1").fetchone()
 
     def of(self, n: int) -> dict[str, Any]:

@@ -438,6 +438,7 @@ Index(
     "ix_orders_rest",
     orders.c.stage,
     orders.c.partner_id,
+    orders.c.is_open,  # always false here; without it SQLite looks into every row
     sqlite_where=text("NOT is_open"),
     postgresql_where=text("NOT is_open"),
 )
@@ -450,8 +451,15 @@ Index(
 Index(
     "ix_events_scrapped",  # cancelled after something had been made
     events.c.order_n,
-    sqlite_where=text("kind = 'order.cancelled' AND instr(data, '\"made\":true') > 0"),
-    postgresql_where=text("kind = 'order.cancelled' AND strpos(data, '\"made\":true') > 0"),
+    sqlite_where=text("kind = 'order.cancelled' AND instr(data, '\"made\"') > 0"),
+    postgresql_where=text("kind = 'order.cancelled' AND strpos(data, '\"made\"') > 0"),
+)
+Index(
+    "ix_inbox_parked",  # an order's dead letters, without reading all that ever came
+    inbox.c.order_key,
+    inbox.c.kind,
+    sqlite_where=text("dead_at IS NOT NULL"),
+    postgresql_where=text("dead_at IS NOT NULL"),
 )
 
 balance_runs = Table(

@@ -497,12 +497,13 @@ def _partial(name: str, table: str, columns: list[str], where: str) -> None:
 
 def _ledger(*, postgres: bool) -> None:
     """Balance, reconciliation, orders held elsewhere."""
-    _partial("ix_orders_rest", "orders", ["stage", "partner_id"], "NOT is_open")
+    _partial("ix_orders_rest", "orders", ["stage", "partner_id", "is_open"], "NOT is_open")
     unborn = "NOT is_open AND body_sha256 IS NULL"
     _partial("ix_orders_unborn", "orders", ["n"], unborn)
     found = "strpos" if postgres else "instr"
-    made = f"kind = 'order.cancelled' AND {found}(data, '\"made\":true') > 0"
+    made = f"kind = 'order.cancelled' AND {found}(data, '\"made\"') > 0"
     _partial("ix_events_scrapped", "events", ["order_n"], made)
+    _partial("ix_inbox_parked", "inbox", ["order_key", "kind"], "dead_at IS NOT NULL")
     op.create_table(
         "balance_runs",
         _row(),
