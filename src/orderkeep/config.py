@@ -317,9 +317,9 @@ def _contradictions(settings: Settings) -> list[Fault]:
     """Values that are fine alone and wrong together, or not to be had in this profile."""
     checks = [
         (
-            settings.database_url.startswith("sqlite:///"),
+            settings.database_url.startswith(("sqlite:///", "postgresql://", "postgres://")),
             "DATABASE_URL",
-            "An address of the form sqlite:///path; PostgreSQL is not in this release.",
+            "Either sqlite:///path, or an address of the form postgresql://user@host/database.",
         ),
         (
             is_transport(settings.transport_url),

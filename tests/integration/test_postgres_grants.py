@@ -1,8 +1,12 @@
 """Every role's database user may do its work, and nothing else: asked of a real PostgreSQL."""
 
 import asyncio
+import os
 import secrets
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -23,8 +27,10 @@ from orderkeep.kernel.bells import Bells
 from orderkeep.kernel.errors import Invalid, StoreBusy
 from orderkeep.roles.run import ROLES as ALL_ROLES
 from orderkeep.testing.postgres_server import PostgresServer
+from orderkeep.testing.product import DEADLINE_S
 
 HEARS_WITHIN_S = 60.0
+COMMAND = (sys.executable, "-c", "from orderkeep.cli import main; main()")
 LETTERS = {"r": "SELECT", "a": "INSERT", "w": "UPDATE", "d": "DELETE"}
 NOBODYS = ("TRUNCATE", "REFERENCES", "TRIGGER")
 HELD = "SELECT has_table_privilege($1, $2, $3)"
@@ -192,3 +198,70 @@ async def test_a_store_finds_its_password_where_every_program_of_postgresql_does
 def test_a_password_that_servers_read_differently_is_refused(password: str) -> None:
     with pytest.raises(Invalid):
         verifier(password, b"salt")
+
+
+# --- commands -------------------------------------------------------------------------------------
+
+
+def command(url: str, *words: str) -> "subprocess.CompletedProcess[str]":
+    """`orderkeep`, as whoever owns the tables."""
+    ours = {name: value for name, value in os.environ.items() if "ORDERKEEP_" not in name}
+    return subprocess.run(
+        [*COMMAND, *words],
+        env={**ours, "ORDERKEEP_DATABASE_URL": url},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE_S,
+    )
+
+
+def test_two_commands_make_the_tables_and_the_users(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    url = postgres.database()
+    (tmp_path / "door").write_text("let-me-in\n", encoding="utf-8")
+    prefixed = ("--prefix", "by_command_", "--passwords", str(tmp_path))
+
+    said = [command(url, "migrate"), command(url, "grants", *prefixed)]
+
+    assert [done.returncode for done in said] == [0, 0], [done.stderr for done in said]
+    assert said[1].stdout.splitlines()[:2] == [
+        "by_command_door has its rights and its password",
+        "by_command_office has its rights",
+    ]
+    assert "let-me-in" not in said[1].stdout + said[1].stderr
+    door = as_user(url, "door").replace(PREFIX, "by_command_")
+    assert asyncio.run(_count(door)) == 0
+    postgres.drop(url)
+
+
+@pytest.mark.parametrize(
+    "url, words",
+    [
+        ("sqlite:///orders.db", ("grants",)),
+        ("postgresql://orderkeep@127.0.0.1:1/none", ("grants", "--prefix", 'x"; DROP')),
+        ("postgresql://orderkeep@127.0.0.1:1/none", ("grants", "--passwords", "nowhere")),
+    ],
+)
+def test_a_call_that_cannot_be_meant_so_is_refused(url: str, words: tuple[str, ...]) -> None:
+    done = command(url, *words)
+
+    assert done.returncode == 64
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_who_may_not_make_users_is_told_so_in_a_sentence(granted: str) -> None:
+    done = command(as_user(granted, "watch"), "grants", "--prefix", "more_")
+
+    assert done.returncode == 69
+    assert "permission denied" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+async def _count(url: str) -> int:
+    session = await asyncpg.connect(url)
+    counted = await session.fetchval("SELECT count(*) FROM orders")
+    await session.close()
+    return int(counted)

@@ -33,6 +33,7 @@ from orderkeep.bench.door import open_door
 from orderkeep.bench.load import Sample, closed_loop, middle
 from orderkeep.bench.peers import fdatasync, orm_of
 from orderkeep.bench.places import Place, migrated, opened, sqlite
+from orderkeep.bench.server import ServerDied
 from orderkeep.intake.ports import Submission
 from orderkeep.kernel.clock import SystemClock
 from orderkeep.kernel.ids import FileId, Ids, PartnerId
@@ -109,6 +110,8 @@ class AcceptReport(msgspec.Struct, frozen=True):
     limits: list[Limit]
     lines: list[Line]
     ratios: list[Ratio]
+    left_out: dict[str, str] = {}
+    """Ways in that did not open, and why."""
 
 
 def accept(
@@ -178,8 +181,14 @@ async def _measure(
     disk: list[Sample] = []
     limits: defaultdict[str, list[Sample]] = defaultdict(list)
     samples: defaultdict[tuple[str, int], list[Sample]] = defaultdict(list)
+    left_out: dict[str, str] = {}
+    loads: dict[str, Load] = {}
     async with AsyncExitStack() as stack:
-        loads = {name: await _open(stack, way, ground, name) for name, way in ways.items()}
+        for name, way in ways.items():
+            try:
+                loads[name] = await _open(stack, way, ground, name)
+            except ServerDied as died:
+                left_out[name] = str(died)
         for load in loads.values():
             await load(WARM_CLIENTS, WARM_S)
         gc.freeze()  # as a server does once it has started
@@ -193,7 +202,7 @@ async def _measure(
     lines = [Line(name, number, middle(taken)) for (name, number), taken in samples.items()]
     beside = [Limit(at, ground.limits[at].how, middle(taken)) for at, taken in limits.items()]
     ratios = _ratios(middle(disk), lines, beside, TARGETS[ground.database])
-    return AcceptReport(ground.database, middle(disk), beside, lines, ratios)
+    return AcceptReport(ground.database, middle(disk), beside, lines, ratios, left_out)
 
 
 async def _open(stack: AsyncExitStack, way: WayIn, ground: Ground, name: str) -> Load:

@@ -76,7 +76,7 @@ async def _ports(process: Process) -> dict[str, int]:
             ports[words[0]] = int(words[4])
         elif words == ["orderkeep", "is", "ready"]:
             return ports
-    raise ServerDied("The server under test stopped before it was ready.")
+    raise ServerDied("The server under test stopped before it was ready; it has said why.")
 
 
 async def _stop(process: Process) -> None:

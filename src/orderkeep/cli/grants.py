@@ -29,7 +29,7 @@ def grants(
     """Make the users that are missing, and bring all of them to exactly their rights."""
     from orderkeep.adapters.sql.postgres.grants import ROLES, grant, statements, user
 
-    url = settings_or_exit().database_url
+    url = settings_or_exit().database_url  # of the tables' owner
     _check(url, prefix)
     if sql:
         database = url.partition("?")[0].rpartition("/")[2]

@@ -12,6 +12,11 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 from types import MappingProxyType
 
+import asyncpg
+from sqlalchemy.exc import SQLAlchemyError
+
+from orderkeep.adapters.sql.connections import StoreMisconfigured
+from orderkeep.adapters.sql.postgres.errors import driver_error
 from orderkeep.adapters.sql.postgres.link import engine_for, open_link
 from orderkeep.adapters.sql.postgres.migrate import MIGRATING, require_current
 from orderkeep.kernel.errors import Fault, Invalid
@@ -44,7 +49,7 @@ GRANTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "counters": _movers("raw"),
         # --- delivery ----------------------------------------------------------------------------
         "outbox": _movers("ra", relay="rw", courier="ra"),
-        "inbox": {"relay": "ra", "bridge": "rw", "quoter": "rw", "office": "r", "watch": "r"},
+        "inbox": {"relay": "ra", "bridge": "rw", "quoter": "rw", "office": "r", "watch": "raw"},
         "quarantine": {"relay": "ra", "bridge": "ra", "office": "rw", "watch": "r"},
         "deliveries": {"bridge": "raw", "office": "rw", "watch": "rw"},
         "destinations": {"bridge": "raw", "office": "raw", "watch": "r"},
@@ -74,6 +79,10 @@ GRANTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "reconcile_seen": {"bridge": "rawd", "watch": "rawd", "office": "r"},
         "reconcile_findings": {"bridge": "rawd", "watch": "rawd", "office": "rw"},
         "lost_orders": {"bridge": "rw", "watch": "rw", "office": "raw"},
+        # --- dead letters: a person asks in the office, the watch sends them again ---------------
+        "replays": {"office": "raw", "watch": "rw"},
+        "replay_items": {"office": "ra", "watch": "rw"},
+        "parked_letters": {"office": "rad", "watch": "r"},
     }
 )
 
@@ -173,7 +182,18 @@ async def grant(url: str, prefix: str, passwords: Mapping[str, str]) -> None:
         url: the database, as whoever owns its tables and may create users.
         prefix: what users' names begin with.
         passwords: what ``verifier`` made, by role, for those whose password is to change.
+
+    Raises:
+        SchemaBehind: the tables have to be made first.
+        StoreMisconfigured: the server does not let us, and says why.
     """
+    try:
+        await _grant(url, prefix, passwords)
+    except (asyncpg.PostgresError, SQLAlchemyError) as error:
+        raise StoreMisconfigured(f"PostgreSQL says: {driver_error(error)}") from error
+
+
+async def _grant(url: str, prefix: str, passwords: Mapping[str, str]) -> None:
     engine = engine_for(url, "orderkeep grants")
     link = await open_link(engine)
     try:
