@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from orderkeep.kernel.ids import order_n
 from orderkeep.testing.product import Keys, Product
 from orderkeep.testing.rabbitmq_node import RabbitNode
 from orderkeep.testing.shop import Shop, check, live_until_dead, running, until
@@ -13,7 +14,7 @@ from orderkeep.testing.shop import Shop, check, live_until_dead, running, until
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[RabbitNode]:
-    with RabbitNode(plugins=()) as running_node:
+    with RabbitNode() as running_node:
         yield running_node
 
 
@@ -39,6 +40,57 @@ def test_orders_are_accepted_without_the_broker_and_go_on_when_it_is_back(
         assert 'orderkeep_envelopes_total{place="quoting",what="received"}' in numbers
         assert 'orderkeep_broker_connected{link="publish"} 1.0' in numbers
         assert node.password not in said(product) + numbers + ask(product, "/readyz").text
+
+
+def test_a_broker_that_hangs_is_not_waited_for_by_anybody_who_orders(
+    node: RabbitNode, template: tuple[Path, Keys], tmp_path: Path
+) -> None:
+    """Counted, not timed: every order is answered while the broker answers nobody."""
+    with running(tmp_path, template, transport_url=node.url) as (product, mes):
+        shop = Shop(product)
+        assert product.start()
+        until(shop.at_rest, "not every order came to rest")
+        node.pause()
+        try:
+            shop.wanted = 20
+            shop.send_all()
+            assert len(shop.receipts) == 20
+            waiting = "SELECT count(*) FROM outbox WHERE sent_at IS NULL"
+            assert product.rows(waiting) == [(14,)]
+        finally:
+            node.resume()
+
+        until(shop.at_rest, "not every order came to rest")
+        check(product, shop, mes.effects())
+
+
+def test_what_was_published_is_what_the_mes_has_made_and_one_trace_leads_there(
+    node: RabbitNode, template: tuple[Path, Keys], tmp_path: Path
+) -> None:
+    """Our rows, the broker's own books and the MES's journal say the same."""
+    books = {"transport_url": node.url, "broker_management_url": node.management_url}
+    with running(tmp_path, template, **books) as (product, mes):
+        shop = Shop(product)
+        assert product.start()
+        until(shop.at_rest, "not every order came to rest")
+
+        wanted = "SELECT count(*), min(answer) FROM outbox WHERE kind = 'work_order.wanted'"
+        assert product.rows(wanted) == [(len(shop.receipts), "confirmed")]
+        assert sorted(mes.effects().values()) == [1] * len(shop.receipts)
+        handled = "SELECT count(*) FROM outbox WHERE id IN (SELECT message_id FROM inbox)"
+        until(lambda: product.rows(handled) == product.rows("SELECT count(*) FROM outbox"), "lost")
+        # From the request to the MES's answer, over the broker both ways.
+        for no in shop.receipts.values():
+            traces = (
+                f"SELECT trace_id FROM events WHERE order_n = {order_n(no)}"
+                f" UNION SELECT trace_id FROM outbox WHERE order_key = '{no}'"
+                f" UNION SELECT trace_id FROM inbox WHERE order_key = '{no}'"
+            )
+            assert len(product.rows(traces)) == 1, no
+        assert product.verify()[0] == 0
+        flows = [line for line in ask(product, "/metrics").text.splitlines() if "_flow_" in line]
+        assert "orderkeep_flow_differences 0.0" in flows
+        assert ask(product, "/readyz").json()["broker_drift"] == []
 
 
 def test_a_product_killed_between_its_inbox_and_the_ack_makes_every_order_once(

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from orderkeep.adapters.rabbitmq.topology import EXCHANGE, UNROUTABLE, inbox_queue
+from orderkeep.adapters.rabbitmq.topology import EXCHANGE, UNROUTABLE, inbox_queue, topology
+from orderkeep.orders.announce import routes
 from orderkeep.testing.amqp_road import admin
 from orderkeep.testing.rabbitmq_node import RabbitNode
 
@@ -126,14 +127,11 @@ async def harm(node: RabbitNode) -> None:
     await asyncio.to_thread(node.ctl, *words)
 
 
-BOUND = (
-    (inbox_queue("quoting"), "price.wanted"),
-    (BRIDGE, "work_order.recall_wanted"),
-    (BRIDGE, "order.cancelled"),
-    (BRIDGE, "floor.word"),
-    (BRIDGE, "mes.word"),
-    (inbox_queue("floor"), "order.cancelled"),
-)
+BOUND = [
+    (one.queue, one.key)
+    for one in topology(routes(floor=True)).bindings
+    if one.exchange == EXCHANGE and one.key != "work_order.wanted"
+]
 
 
 def test_without_the_management_api_amqp_tells_what_it_can(at: Workplace) -> None:
