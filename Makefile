@@ -105,6 +105,7 @@ clean: ## remove what was built; orders in var/ stay
 bench: ## measure this machine: ratios of accept and board (ROWS)
 	@scripts/setup run
 	.venv/bin/orderkeep bench accept --json
+	.venv/bin/orderkeep bench accept --database postgresql --json
 	.venv/bin/orderkeep bench board --rows $(ROWS) --json
 	@scripts/setup test
 	@scripts/with-browser .venv/bin/orderkeep bench board --browser --json

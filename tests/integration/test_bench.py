@@ -4,13 +4,17 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from orderkeep.bench import postgres
-from orderkeep.bench.accept import COMPARED_AT, WAYS, accept, orm_peer, our_store
+from orderkeep.bench.accept import COMPARED_AT, WAYS, Load, accept, orm_peer, our_store
 from orderkeep.bench.board import FILTERS, OPERATORS, board
+from orderkeep.bench.places import Place
+from orderkeep.bench.server import ServerDied
 
 COMMAND = (sys.executable, "-c", "from orderkeep.cli import main; main()")
 TINY = ("--seconds", "0.05", "--rounds", "1", "--clients", "1")
@@ -37,6 +41,7 @@ def test_every_way_in_is_measured_beside_the_disk(tmp_path: Path) -> None:
     assert all(line["sample"]["requests"] > 0 for line in report["lines"])
     assert report["disk"]["per_s"] > 0
     assert report["ratios"] == []  # Promised at 64 clients only.
+    assert report["left_out"] == {}
     assert list(tmp_path.iterdir()) == []
 
 
@@ -60,6 +65,24 @@ def test_postgresql_is_measured_in_turns_with_pgbench() -> None:
         "store / pgbench, prepared at 64",
         "store / orm at 64",
     ]
+
+
+def test_a_way_in_that_does_not_open_is_named_and_the_others_are_measured(tmp_path: Path) -> None:
+    @asynccontextmanager
+    async def shut(place: Place) -> AsyncIterator[Load]:
+        raise ServerDied(f"nobody at {place.url.partition(':')[0]}")
+        yield
+
+    report = accept(
+        seconds=0.05,
+        rounds=1,
+        clients=[1],
+        folder=tmp_path,
+        ways={"shut": shut, "store": our_store},
+    )
+
+    assert [line.path for line in report.lines] == ["store"]
+    assert report.left_out == {"shut": "nobody at sqlite"}
 
 
 def test_without_postgresql_the_benchmark_says_what_to_install(
