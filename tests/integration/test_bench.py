@@ -4,14 +4,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
 
 from orderkeep.bench import postgres
-from orderkeep.bench.accept import COMPARED_AT, WAYS, Load, accept, orm_peer, our_store
+from orderkeep.bench.accept import COMPARED_AT, WAYS, Load, WayIn, accept, orm_peer, our_store
 from orderkeep.bench.board import FILTERS, OPERATORS, board
 from orderkeep.bench.places import Place
 from orderkeep.bench.server import ServerDied
@@ -68,18 +67,11 @@ def test_postgresql_is_measured_in_turns_with_pgbench() -> None:
 
 
 def test_a_way_in_that_does_not_open_is_named_and_the_others_are_measured(tmp_path: Path) -> None:
-    @asynccontextmanager
-    async def shut(place: Place) -> AsyncIterator[Load]:
+    def shut(place: Place) -> AbstractAsyncContextManager[Load]:
         raise ServerDied(f"nobody at {place.url.partition(':')[0]}")
-        yield
 
-    report = accept(
-        seconds=0.05,
-        rounds=1,
-        clients=[1],
-        folder=tmp_path,
-        ways={"shut": shut, "store": our_store},
-    )
+    ways: dict[str, WayIn] = {"shut": shut, "store": our_store}
+    report = accept(seconds=0.05, rounds=1, clients=[1], folder=tmp_path, ways=ways)
 
     assert [line.path for line in report.lines] == ["store"]
     assert report.left_out == {"shut": "nobody at sqlite"}
