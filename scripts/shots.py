@@ -66,6 +66,8 @@ SCREENS = (
     Screen("submit", "olga", "/submit"),
     Screen("search", "vera", "/search?q={order}"),
     Screen("balance", "vera", "/balance"),
+    Screen("reconcile", "vera", "/balance/mes"),
+    Screen("lost", "vera", "/balance/lost"),
     Screen("people", "admin", "/people"),
     Screen("partners", "admin", "/partners"),
 )

@@ -100,6 +100,8 @@ def test_every_key_is_on_the_sheet_and_a_dialog_keeps_them_to_itself(shop: Shop)
         ("olga", "/orders/{no}"),
         ("vera", "/search?q=Anna"),
         ("vera", "/balance"),
+        ("vera", "/balance/mes"),
+        ("vera", "/balance/lost"),
         ("admin", "/people"),
         ("admin", "/partners"),
     ],

@@ -30,6 +30,8 @@ SCREENS = (
     "/people",
     "/partners",
     "/balance",
+    "/balance/mes",
+    "/balance/lost",
     "/search?q={no}",
     "/orders/{no}?tab=price",
     "/submit",

@@ -38,6 +38,7 @@ from orderkeep.kernel.errors import (
 )
 from orderkeep.kernel.money import CurrencyMismatch
 from orderkeep.ledger.lost_list import LostChanged, LostNotFound
+from orderkeep.ledger.asking import NotNow
 from orderkeep.ledger.passes import DecisionRefused, FindingNotFound, PassMoved
 from orderkeep.orders.ports import OrderNotFound
 from orderkeep.orders.refusals import TransitionRefused
@@ -116,6 +117,7 @@ PROBLEMS: Mapping[type[OrderkeepError], Problem] = {
     MesRejected: Problem(409, "mes-rejected", "The workshop's system said no"),
     RecallRefused: Problem(409, "recall-refused", "The workshop's system did not give it back"),
     MesUnavailable: Problem(503, "mes-unavailable", "The workshop's system cannot be reached"),
+    NotNow: Problem(503, "mes-unavailable", "The workshop's system cannot be reached"),
     MesOutcomeUnknown: Problem(503, "mes-outcome-unknown", "The workshop's system left it open"),
     EngineUnavailable: Problem(503, "engine-unavailable", "The price engine is not at hand"),
     # The store.
