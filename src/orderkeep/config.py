@@ -110,7 +110,8 @@ class LostSettings:
 class Settings:
     """Everything that can be set. Objects receive the values they use, never this."""
 
-    database_url: str = "sqlite:///var/orderkeep.db"
+    database_url: str = field(default="sqlite:///var/orderkeep.db", repr=False)
+    """``sqlite:///path``, or ``postgresql://user@host/database`` for several processes."""
     transport_url: str = field(default="embedded:", repr=False)
     """``embedded:``, or a broker's address, which holds its password."""
     broker_management_url: str | None = field(default=None, repr=False)
@@ -169,9 +170,24 @@ def load(environment: Mapping[str, str], folder: Path) -> tuple[Settings, list[s
 
 def files_path(settings: Settings) -> Path:
     """Where model files are kept."""
+    if settings.files_url is None and not settings.database_url.startswith("sqlite:"):
+        return Path("var/files")
     if settings.files_url is None:
         return database_path(settings).parent / "files"
     return Path(settings.files_url.removeprefix("file://"))
+
+
+def is_database(url: str) -> bool:
+    """Whether this names something that can keep orders."""
+    try:
+        address = urlsplit(url)
+        named = len(address.path) > 1
+        if address.scheme == "sqlite":
+            return url.startswith("sqlite:///") and named
+        # Reading the port finds a password whose signs were not written as %2F and the like.
+        return address.scheme in {"postgresql", "postgres"} and named and address.port != 0
+    except ValueError:
+        return False
 
 
 def database_path(settings: Settings) -> Path:
@@ -317,7 +333,7 @@ def _contradictions(settings: Settings) -> list[Fault]:
     """Values that are fine alone and wrong together, or not to be had in this profile."""
     checks = [
         (
-            settings.database_url.startswith(("sqlite:///", "postgresql://", "postgres://")),
+            is_database(settings.database_url),
             "DATABASE_URL",
             "Either sqlite:///path, or an address of the form postgresql://user@host/database.",
         ),

@@ -7,20 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from orderkeep.access.keys import OFFICE, Partner, new_key
 from orderkeep.access.people import Person
 from orderkeep.access.rights import Role
 from orderkeep.adapters.passwords import Argon2Passwords
 from orderkeep.adapters.sql.postgres.grants import PREFIX, ROLES, grant, user
-from orderkeep.adapters.sql.postgres.store import PgStore, open_store
+from orderkeep.adapters.sql.postgres.store import open_store
 from orderkeep.bench.door import _add_partner, tetrahedron
 from orderkeep.config import Settings
 from orderkeep.kernel.bells import Bells
 from orderkeep.kernel.clock import SystemClock
 from orderkeep.kernel.ids import Ids, PersonId
-from orderkeep.roles import parts as wiring
 from orderkeep.roles.applications import door_app, office_app
 from orderkeep.roles.parts import Parts, build
 from orderkeep.roles.workers import workers
@@ -80,20 +78,6 @@ class House:
         await self.work()
 
 
-@pytest.fixture
-def opens_as_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The wiring of all roles, over the store that the address names."""
-
-    @asynccontextmanager
-    async def opened(url: str, bells: Bells, **_: bool) -> AsyncIterator[PgStore]:
-        async with await open_store(url, bells) as store:
-            yield store
-
-    monkeypatch.setattr(wiring, "open_store", opened)
-    monkeypatch.setattr(wiring, "migrate", lambda _: None)
-    monkeypatch.setattr(wiring, "database_path", lambda _: tmp_path / "none")
-
-
 async def prepared(url: str) -> str:
     """Users with their rights, people, and a partner; returns its key."""
     await grant(url, PREFIX, {})
@@ -132,7 +116,6 @@ async def an_order(house: House, ref: str, **item: Any) -> str:
     return str(made["order_no"])
 
 
-@pytest.mark.usefixtures("opens_as_asked")
 async def test_an_order_goes_its_whole_way_through_users_who_may_no_more_than_they_need(
     postgres: PostgresServer, postgres_url: str, tmp_path: Path
 ) -> None:

@@ -5,10 +5,12 @@ Written by hand and not through obstore: its local put neither syncs the file no
 """
 
 import asyncio
+import math
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from io import FileIO
 from pathlib import Path
@@ -50,9 +52,13 @@ class LocalFiles:
         for folder in (self._kept, root, *(folder.parent for folder in made)):
             _sync_folder(folder)
 
-    def forget_unfinished(self) -> int:
-        """Delete what earlier processes left half taken in; call before the first ``receive``."""
-        left = list(self._incoming.iterdir())
+    def forget_unfinished(self, older: timedelta = timedelta(0)) -> int:
+        """Delete what earlier processes left half taken in; call before the first ``receive``.
+
+        Where other processes take files in as well, only what is ``older`` than any of theirs.
+        """
+        before = time.time() - older.total_seconds()
+        left = [path for path in self._incoming.iterdir() if not older or _age(path) < before]
         for path in left:
             path.unlink(missing_ok=True)
         return len(left)
@@ -176,6 +182,14 @@ def place(kept: Path, sha256_hex: str) -> Path:
     if len(sha256_hex) != 64 or not sha256_hex.isalnum():
         raise FileNotFound("There is no such file.")
     return kept / sha256_hex[:2] / sha256_hex
+
+
+def _age(path: Path) -> float:
+    """When it was written last; what has just gone is as young as can be."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return math.inf
 
 
 def _sync_folder(folder: Path) -> None:

@@ -7,9 +7,8 @@ from typing import Annotated
 import msgspec
 import typer
 
-from orderkeep.adapters.sql.ledger import SqlLedger
 from orderkeep.cli.settings import settings_or_exit
-from orderkeep.config import database_path
+from orderkeep.cli.stores import ledger_of
 
 
 def export(
@@ -21,7 +20,7 @@ def export(
     """
     if not as_json:
         raise typer.BadParameter("JSON is the only form there is: orderkeep export --json")
-    ledger = SqlLedger(database_path(settings_or_exit()))
+    ledger = ledger_of(settings_or_exit())
     encoder = msgspec.json.Encoder()
     try:
         with ledger.snapshot() as snapshot:

@@ -3,7 +3,6 @@
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import TypeVar
 
 import typer
@@ -30,21 +29,25 @@ def with_registry(task: Callable[[Registry], Awaitable[T]]) -> T:
 
 async def _run(task: Callable[[Registry], Awaitable[T]]) -> T:
     from orderkeep.adapters.passwords import Argon2Passwords
-    from orderkeep.adapters.sql.migrate import SchemaBehind, migrate
-    from orderkeep.adapters.sql.store import open_store
+    from orderkeep.adapters.sql.migrate import SchemaBehind
+    from orderkeep.adapters.sql.opening import is_shared, migrate, opened
     from orderkeep.kernel.bells import Bells
     from orderkeep.kernel.clock import SystemClock
     from orderkeep.kernel.ids import Ids
 
     url = settings_or_exit().database_url
-    store = None
-    with suppress(SchemaBehind):
-        store = open_store(url, Bells())
-    if store is None:
-        migrate(url)  # A fresh installation: the first key may be older than the first run.
-        store = open_store(url, Bells())
-    async with store:
-        return await task(Registry(store, Argon2Passwords(), SystemClock(), Ids()))
+
+    async def use() -> T:
+        async with opened(url, Bells()) as store:
+            return await task(Registry(store, Argon2Passwords(), SystemClock(), Ids()))
+
+    try:
+        return await use()
+    except SchemaBehind:
+        if is_shared(url):
+            raise
+    await migrate(url)  # A fresh installation: the first key may be older than the first run.
+    return await use()
 
 
 def to_people(line: str) -> None:

@@ -29,9 +29,7 @@ def run(
     roles = frozenset(role) if role else ROLES
     if unknown := roles - ROLES:
         _exit(f"There is no role {', '.join(sorted(unknown))}; {', '.join(sorted(ROLES))} exist.")
-    if not settings.database_url.startswith("sqlite:"):
-        _exit("`run` serves SQLite only in this release; migrate and grants prepare PostgreSQL.")
-    if workers != 1:
+    if workers != 1 and settings.database_url.startswith("sqlite:"):
         _exit("With SQLite one process serves everything: --workers is for PostgreSQL.")
     set_up_logs(settings.log_level, ",".join(sorted(role)) if role else "all")
     try:

@@ -2,10 +2,16 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from orderkeep.config import Settings
+from orderkeep.config import Settings, database_path
 from orderkeep.kernel.bells import Bells
+
+if TYPE_CHECKING:
+    from orderkeep.adapters.sql.ledger import SqlLedger
+    from orderkeep.adapters.sql.postgres.ledger import PgLedger
+
+    AnyLedger = SqlLedger | PgLedger
 
 
 @asynccontextmanager
@@ -16,13 +22,22 @@ async def opened(settings: Settings) -> AsyncIterator[Any]:
         SchemaBehind: it has to be migrated first.
         StoreMisconfigured, StoreBusy: it cannot be used or reached.
     """
+    from orderkeep.adapters.sql.opening import opened as store_opened
+
+    async with store_opened(settings.database_url, Bells()) as store:
+        yield store
+
+
+def ledger_of(settings: Settings) -> "AnyLedger":
+    """The ledger's own view of the database, which shares no code with the store.
+
+    Raises:
+        NotReadable, SchemaBehind, StoreMisconfigured, StoreBusy: it cannot be looked at; says why.
+    """
     if settings.database_url.startswith("sqlite:"):
-        from orderkeep.adapters.sql.store import open_store
+        from orderkeep.adapters.sql.ledger import SqlLedger
 
-        async with open_store(settings.database_url, Bells()) as store:
-            yield store
-    else:
-        from orderkeep.adapters.sql.postgres.store import open_store as open_shared
+        return SqlLedger(database_path(settings))
+    from orderkeep.adapters.sql.postgres.ledger import PgLedger
 
-        async with await open_shared(settings.database_url, Bells()) as shared:
-            yield shared
+    return PgLedger(settings.database_url)

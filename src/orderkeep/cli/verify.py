@@ -14,9 +14,9 @@ import msgspec
 import typer
 
 from orderkeep.adapters.files import LocalFiles
-from orderkeep.adapters.sql.ledger import SqlLedger
 from orderkeep.cli.settings import settings_or_exit
-from orderkeep.config import Settings, database_path, files_path
+from orderkeep.cli.stores import ledger_of, opened
+from orderkeep.config import Settings, files_path
 from orderkeep.files.ports import FileNotFound
 from orderkeep.kernel.clock import SystemClock
 from orderkeep.ledger.far_side import FarSide
@@ -51,7 +51,7 @@ def verify(
 
 
 async def _verified(settings: Settings, *, ask_mes: bool, all_files: bool) -> Report:
-    ledger = SqlLedger(database_path(settings))
+    ledger = ledger_of(settings)
     kept, now = KeptFiles(files_path(settings)), SystemClock().now()
     try:
         async with _far_side(settings, ask_mes=ask_mes) as far_side:
@@ -76,12 +76,10 @@ async def _far_side(settings: Settings, *, ask_mes: bool) -> AsyncIterator[FarSi
             yield FarSide(behind_http, together=together, recalled=known.recalled_statuses)
     else:
         from orderkeep.adapters.mes_floor import FloorMes
-        from orderkeep.adapters.sql.store import open_store
         from orderkeep.floor.workshop import Workshop
-        from orderkeep.kernel.bells import Bells
         from orderkeep.kernel.ids import Ids
 
-        async with open_store(settings.database_url, Bells()) as store:
+        async with opened(settings) as store:
             yield FarSide(FloorMes(Workshop(store, SystemClock(), Ids()), SystemClock()))
 
 

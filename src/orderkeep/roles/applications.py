@@ -22,9 +22,6 @@ from orderkeep.ledger.lost import Table
 from orderkeep.quoting.price_book import PriceBook
 from orderkeep.roles.parts import Parts, catalogue, mes_http_settings, promise, terms
 
-FULL = 2
-"""SQLite's number for synchronous=FULL."""
-
 
 def door_app(parts: Parts) -> Any:
     """What the public reaches, and nothing behind it."""
@@ -33,9 +30,7 @@ def door_app(parts: Parts) -> Any:
         return await parts.store.read(lambda work: work.access.key_holder(key_sha256))
 
     async def ready() -> bool:
-        health = parts.store.health()
-        safe = health["journal_mode"] == "wal" and health["synchronous"] == FULL
-        return bool(safe and health["in_place"] and not health["failing"])
+        return parts.store.is_fit
 
     return build_door(
         store=parts.store,

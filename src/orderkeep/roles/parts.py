@@ -20,8 +20,7 @@ from orderkeep.adapters.mes_floor import FloorMes
 from orderkeep.adapters.mes_http import MesHttp, MesHttpSettings
 from orderkeep.adapters.sql.explain import facts_of
 from orderkeep.adapters.sql.ledger import ledger_of
-from orderkeep.adapters.sql.migrate import migrate
-from orderkeep.adapters.sql.store import SqliteStore, open_store
+from orderkeep.adapters.sql.opening import AnyStore, is_shared, migrate, opened
 from orderkeep.adapters.sql.tally import tally
 from orderkeep.adapters.sql.work import SqlWork
 from orderkeep.bridge.dispatch import Bridge, BridgeSettings
@@ -71,12 +70,16 @@ if TYPE_CHECKING:
     from orderkeep.adapters.rabbitmq.watch import BrokerWatch
 
 
+OLD_UPLOAD = timedelta(days=1)
+"""Nobody takes longer over one file."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """Everything a role may use, open until the stack it was built on closes."""
 
     settings: Settings
-    store: SqliteStore
+    store: AnyStore
     bells: Bells
     clock: Clock
     ids: Ids
@@ -106,26 +109,49 @@ class Parts:
     lost_looks: LostLooks
 
 
-async def build(settings: Settings, stack: AsyncExitStack, clock: Clock | None = None) -> Parts:
+async def build(
+    settings: Settings,
+    stack: AsyncExitStack,
+    clock: Clock | None = None,
+    roles: frozenset[str] | None = None,
+) -> Parts:
     """Open the store, files and MES, and build what stands on them.
+
+    With ``roles`` only what those need is opened: a door starts no measuring process.
 
     Raises:
         AlreadyRunning: another process serves this database.
-        StoreMisconfigured: the database will not do.
+        StoreMisconfigured, StoreBusy: the database will not do, or cannot be reached.
+        SchemaBehind: a database that others share has to be migrated first.
     """
     clock, ids, bells = clock or SystemClock(), Ids(), Bells()
     policy = policy_of(settings)
     book = book_of(settings)
-    database_path(settings).parent.mkdir(parents=True, exist_ok=True)
-    migrate(settings.database_url)
-    store = await stack.enter_async_context(open_store(settings.database_url, bells, serve=True))
+    shared = is_shared(settings.database_url)
+    if not shared:
+        # Where others may be at work, changing the schema is a step of its own.
+        database_path(settings).parent.mkdir(parents=True, exist_ok=True)
+        await migrate(settings.database_url)
+    store = await stack.enter_async_context(opened(settings.database_url, bells, serve=True))
     keeper = LocalFiles(files_path(settings))
-    keeper.forget_unfinished()
-    workers = await stack.enter_async_context(Workers(settings.quoter_workers))
+    # What another process is taking in just now is unfinished, and not left over.
+    keeper.forget_unfinished(OLD_UPLOAD if shared else timedelta(0))
+    workers = Workers(settings.quoter_workers)
+    if roles is None or "quoter" in roles:
+        await stack.enter_async_context(workers)
     workshop = Workshop(store, clock, ids)
     mes = await _mes(settings, workshop, clock, stack)
     master = OrderMaster(store, clock, ids, policy)
-    bridge = Bridge(store.behind, master, mes, clock, bridge_settings(settings), _holder(ids))
+    # Whoever can see that we live can also see which work orders we hold.
+    holder = getattr(store, "presence", None)
+    bridge = Bridge(
+        store.behind,
+        master,
+        mes,
+        clock,
+        bridge_settings(settings),
+        holder.holder if holder else _holder(ids),
+    )
     asking = Asking(GatedMes(mes, bridge.gate), bridge.gate)
     transport, search = carrying(settings, store, clock, bells)
     broker = broker_watch(settings, transport)
@@ -190,7 +216,7 @@ async def build(settings: Settings, stack: AsyncExitStack, clock: Clock | None =
 
 
 def carrying(
-    settings: Settings, store: SqliteStore, clock: Clock, bells: Bells
+    settings: Settings, store: AnyStore, clock: Clock, bells: Bells
 ) -> "tuple[EmbeddedTransport | RabbitTransport | KafkaTransport, Search | None]":
     """What carries envelopes, not open yet, and who looks for those that it lost.
 
@@ -390,7 +416,7 @@ def terms(settings: Settings) -> dict[str, Terms]:
 
 
 def reconciler_of(
-    settings: Settings, store: SqliteStore, master: OrderMaster, mes: Asking, clock: Clock
+    settings: Settings, store: AnyStore, master: OrderMaster, mes: Asking, clock: Clock
 ) -> Reconciler:
     """The standing comparison with the MES."""
     given, pace, lag = (

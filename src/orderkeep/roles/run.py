@@ -49,7 +49,7 @@ async def run(settings: Settings, roles: frozenset[str], ready: Ready) -> None:
         sockets = {role: listen(*address) for role, address in _addresses(settings, roles)}
         for bound in sockets.values():
             stack.callback(bound.close)
-        parts = await build(settings, stack)
+        parts = await build(settings, stack, roles=roles)
         await recover(parts)
         await open_transport(parts, roles, stack)
         served = [Served(role, _app(role, parts), bound) for role, bound in sockets.items()]

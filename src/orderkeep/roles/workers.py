@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from orderkeep.adapters.embedded import EmbeddedTransport
+from orderkeep.adapters.sql.opening import is_shared
 from orderkeep.bridge.dispatch import STEPS_AT_ONCE
 from orderkeep.quoting.desk import AT_ONCE
 from orderkeep.roles.loops import loop
@@ -35,7 +36,12 @@ class Worker:
 
 
 async def recover(parts: Parts) -> None:
-    """Settle what an earlier process left behind: it is proven gone, since we hold the lock."""
+    """Settle what an earlier process left behind: it is proven gone, since we hold the lock.
+
+    Where others share the database they may be at work: who is gone is found out while we run.
+    """
+    if is_shared(parts.settings.database_url):
+        return
     suspected = await parts.bridge.recover()
     freed = await parts.desk.recover()
     released = await parts.store.write(lambda work: work.outbox.release_all())

@@ -38,6 +38,9 @@ BEHIND_SHARE, BEHIND_IN_A_RUSH = 32, 4
 
 LONG_READERS = 4
 
+FULL = 2
+"""SQLite's number for synchronous=FULL."""
+
 _THE_DISKS_FAULT = frozenset(
     {
         sqlite3.SQLITE_BUSY,
@@ -143,6 +146,17 @@ class SqliteStore:
                 watcher(told.board_rows)
 
     # --- care -----------------------------------------------------------------------------------
+
+    @property
+    def is_fit(self) -> bool:
+        """Whether what is acknowledged now survives a power cut, and can be written at all."""
+        health = self.health()
+        safe = health["journal_mode"] == "wal" and health["synchronous"] == FULL
+        return bool(safe and health["in_place"] and not health["failing"])
+
+    async def leads(self, name: str) -> bool:
+        """Whether this process does what only one may do: there is no other."""
+        return True
 
     def health(self) -> dict[str, str | int | float]:
         """Facts for the readiness page."""

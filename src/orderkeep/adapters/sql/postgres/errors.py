@@ -1,10 +1,12 @@
 """What an error of PostgreSQL means for whoever waits: undone, worth another try, or unknown."""
 
+from urllib.parse import urlsplit
+
 import asyncpg
 from sqlalchemy.exc import DBAPIError
 
 from orderkeep.adapters.sql.lanes import BatchLost, CommitFailed, busy
-from orderkeep.kernel.errors import CommitOutcomeUnknown
+from orderkeep.kernel.errors import CommitOutcomeUnknown, StoreBusy
 
 _RACED = frozenset({"40001", "40P01", "23505"})
 """Serialization, deadlock, and a unique key that somebody else took meanwhile: look again."""
@@ -65,6 +67,41 @@ def fate(error: Exception) -> Exception:
         unknown.__cause__ = error
         return unknown
     return busy(error) if is_not_the_units(error) else error
+
+
+def cannot_open(url: str, error: BaseException) -> StoreBusy:
+    """Why a database cannot be opened, in one sentence that holds nothing of its address but where.
+
+    The driver's own words stay out: they may repeat parts of a password.
+    """
+    cause = driver_error(error.__cause__ or error)
+    try:
+        asked = urlsplit(url)
+        where = f" at {asked.hostname or 'localhost'}:{asked.port or 5432}"
+    except ValueError:  # a port that is no number: it may be the end of a password
+        where = ""
+    return StoreBusy(f"PostgreSQL{where} {_why(cause)}.")
+
+
+def _why(cause: BaseException) -> str:
+    if isinstance(cause, asyncpg.PostgresError):
+        code = _code(cause)
+        known = next((said for begin, said in _REFUSALS if code.startswith(begin)), None)
+        return known or f"answers with the error {code or type(cause).__name__}"
+    if isinstance(cause, TimeoutError):
+        return "does not answer"
+    if isinstance(cause, StoreBusy):
+        return "takes no changes now"
+    return f"cannot be reached ({type(cause).__name__})"
+
+
+_REFUSALS = (
+    ("28", "refuses the user or its password"),
+    ("3D", "has no database of this name"),
+    ("42501", "does not give this user the rights it needs"),
+    ("53300", "has no connection left for us"),
+    ("57P03", "is starting up or shutting down"),
+)
 
 
 def _code(error: asyncpg.PostgresError) -> str:

@@ -26,7 +26,9 @@ ANSWER_TIMEOUT = timedelta(seconds=25)
 """A server that says nothing for so long is as good as gone; longer than any of its own limits."""
 
 _PG_EPOCH = (EPOCH.replace(year=2000) - EPOCH) // MICROSECOND
-_FACTS = ("synchronous_commit", "fsync", "full_page_writes", "transaction_read_only")
+SAFE = ("synchronous_commit", "fsync", "full_page_writes")
+"""What has to be on for a receipt to be true."""
+_FACTS = (*SAFE, "transaction_read_only")
 
 
 class PgLink:
@@ -109,8 +111,7 @@ async def facts(bare: Any) -> dict[str, str | int]:
 
 
 def _verify(found: dict[str, str | int]) -> None:
-    safe = {"synchronous_commit": "on", "fsync": "on", "full_page_writes": "on"}
-    wrong = [f"{name}={found[name]}" for name, value in safe.items() if found[name] != value]
+    wrong = [f"{name}={found[name]}" for name in SAFE if found[name] != "on"]
     if wrong:
         raise StoreMisconfigured(
             f"This PostgreSQL can lose acknowledged orders: {', '.join(wrong)}. Set them to on."

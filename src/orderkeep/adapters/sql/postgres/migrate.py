@@ -1,9 +1,12 @@
 """Bringing a PostgreSQL database to the schema this code expects."""
 
+import asyncpg
 from alembic import command
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 
 from orderkeep.adapters.sql.migrate import HEAD, SchemaBehind, alembic_config
+from orderkeep.adapters.sql.postgres.errors import cannot_open
 from orderkeep.adapters.sql.postgres.link import PgLink, engine_for, open_link
 
 MIGRATING = 6_204_011_500
@@ -17,9 +20,15 @@ async def migrate(url: str) -> str:
     """Run the migrations that are missing, all or none; returns the version reached.
 
     Several processes may start at once: the second one waits, and finds the work done.
+
+    Raises:
+        StoreMisconfigured, StoreBusy: the address or the server will not do; says why.
     """
     engine = engine_for(url, "orderkeep migrate")
-    link = await open_link(engine)
+    try:
+        link = await open_link(engine)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError) as error:
+        raise cannot_open(url, error) from error
     try:
         await link.bare.execute("BEGIN")
         # With the transaction the lock goes, however it ends. A big table takes its time.

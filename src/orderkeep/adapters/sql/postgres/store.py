@@ -1,6 +1,7 @@
 """The store on PostgreSQL: many processes, a transaction for each unit, shared commits when hot."""
 
 import asyncio
+import os
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from time import perf_counter
@@ -26,20 +27,22 @@ from orderkeep.adapters.sql.lanes import (
     Gates,
 )
 from orderkeep.adapters.sql.postgres.errors import (
+    cannot_open,
     fate,
     is_lost,
     is_not_the_units,
     is_raced,
 )
 from orderkeep.adapters.sql.postgres.groups import QUEUE_BOUND, Group, PgLane
-from orderkeep.adapters.sql.postgres.link import CONNECT_TIMEOUT_S, PgLink, engine_for, facts
+from orderkeep.adapters.sql.postgres.link import CONNECT_TIMEOUT_S, SAFE, PgLink, engine_for, facts
 from orderkeep.adapters.sql.postgres.migrate import require_current
 from orderkeep.adapters.sql.postgres.pool import Pool
+from orderkeep.adapters.sql.postgres.presence import Presence
 from orderkeep.adapters.sql.postgres.telling import Telling, Told
 from orderkeep.adapters.sql.postgres.transactions import alone, reading, writing
 from orderkeep.kernel.bells import Bells
 from orderkeep.kernel.errors import StoreBusy
-from orderkeep.kernel.ids import order_n
+from orderkeep.kernel.ids import Ids, order_n
 from orderkeep.orders.policy import Policy
 from orderkeep.orders.view import BoardRow
 
@@ -94,6 +97,8 @@ class PgStore:
         self._failing = False
         self._facts: dict[str, str | int] = {}
         self.telling = Telling(connect, self._heard)
+        self.presence: Presence | None = None
+        """How others see that this process lives; set where it serves the database."""
 
     async def start(self) -> Self:
         """Look at the database, and begin to listen.
@@ -109,6 +114,8 @@ class PgStore:
             self._facts = await facts(link.bare)
         finally:
             await self._pool.give_back(link)
+        if self.presence is not None:
+            await self.presence.start()
         self.telling.start()
         return self
 
@@ -263,10 +270,21 @@ class PgStore:
 
     # --- care -------------------------------------------------------------------------------------
 
+    @property
+    def is_fit(self) -> bool:
+        """Whether what is acknowledged now survives a power cut, and can be written at all."""
+        on = all(self._facts.get(name) == "on" for name in SAFE)
+        return on and not self._failing and (self.presence is None or self.presence.is_seen)
+
+    async def leads(self, name: str) -> bool:
+        """Whether this process is the one of all that does what only one may do."""
+        return self.presence is not None and await self.presence.leads(name)
+
     def health(self) -> dict[str, str | int | float]:
         """Facts for the readiness page."""
         return {
             **self._facts,
+            "in_place": int(self.presence is None or self.presence.is_seen),
             "failing": int(self._failing),
             "listening": int(self.telling.listening.is_set()),
             "queue_depth": self._depth(),
@@ -282,6 +300,8 @@ class PgStore:
         while self._running:
             await asyncio.wait(self._running)
         await self.telling.stop()
+        if self.presence is not None:
+            await self.presence.stop()
         for pool in (self._later, self._hot, self._pool):
             await pool.close()
         await self._engine.dispose()
@@ -320,8 +340,10 @@ class PgStore:
         return task
 
 
-async def open_store(url: str, bells: Bells) -> PgStore:
+async def open_store(url: str, bells: Bells, *, serve: bool = False) -> PgStore:
     """Open the database behind ``postgresql://user@host/name``; as many processes may as like.
+
+    With ``serve`` the others can see that this process lives.
 
     Raises:
         StoreMisconfigured: the address or the server will not do.
@@ -331,13 +353,22 @@ async def open_store(url: str, bells: Bells) -> PgStore:
     name = f"orderkeep {socket.gethostname()[:32]}"
     engine = engine_for(url, name)
 
-    async def connect() -> Any:
-        settings = {"application_name": f"{name} listens"}
+    async def connect(what: str) -> Any:
+        settings = {"application_name": f"{name} {what}"}
         return await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S, server_settings=settings)
 
-    store = PgStore(engine, bells, connect)
+    store = PgStore(engine, bells, lambda: connect("listens"))
+    if serve:
+        store.presence = Presence(lambda: connect("lives"), holder_of(Ids()))
     try:
         return await store.start()
-    except BaseException:
+    except BaseException as error:
         await store.close()
+        if isinstance(error, StoreBusy | OSError | asyncpg.PostgresError | asyncpg.InterfaceError):
+            raise cannot_open(url, error) from error
         raise
+
+
+def holder_of(ids: Ids) -> str:
+    """A name for this process that no other has, before or after it."""
+    return f"{socket.gethostname()[:24]}:{os.getpid()}:{ids.token(8)}"
