@@ -57,8 +57,10 @@ ROAD = (
     "lost.before_import",
     "lost.after_import",
     "lost.after_look",
+    "replay.before_batch",
+    "replay.after_batch",
 )
-ELSEWHERE = ("floor.", "claim.", "callback.", "balance.", "reconcile.", "lost.")
+ELSEWHERE = ("floor.", "claim.", "callback.", "balance.", "reconcile.", "lost.", "replay.")
 """Killed at in tests of their own, here, in ``test_kill_ledger`` and in ``test_mes_says``."""
 PASSAGE = {"store.before_commit": 12, "store.after_commit": 15, "order.after_append": 4}
 """Which passage kills, where the first is too early to be interesting."""
@@ -85,9 +87,10 @@ def test_kill_at_a_failpoint_with_a_foreign_mes(
     faults = ("--fault", FAULT[name]) if name in FAULT else ()
     lead_time = "1s" if name == "watch.after_tick" else "21d"
     changes = "on" if name.startswith("feed.") else "off"
-    with running(
-        tmp_path, template, *faults, rules_lead_time=lead_time, mes_changes=changes
-    ) as (product, mes):
+    with running(tmp_path, template, *faults, rules_lead_time=lead_time, mes_changes=changes) as (
+        product,
+        mes,
+    ):
         shop = Shop(product, with_files=name.startswith(("file.", "quoting.")))
 
         product.start(f"{name}:kill@{PASSAGE.get(name, 1)}")

@@ -52,6 +52,8 @@ _SELLER = frozenset(
         "note.add",
         "contact.view",
         "lost.settle",
+        "dead_letters.view",
+        "dead_letters.replay",
     }
 )
 _HEAD = (_OPERATOR - {"order.lift_own"}) | {

@@ -36,6 +36,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "verify": Command("verify:verify", "Recompute every promise from the tables, name what fails."),
     "explain": Command("explain:explain_order", "Say why an order is where it is, and what to do."),
     "import": Command("imports:app", "Bring in orders that other systems lost or hold."),
+    "dead-letters": Command("dead_letters:app", "Envelopes put aside with their reason."),
     "keys": Command("keys:app", "Keys that partners sign their calls with."),
     "people": Command("people:app", "People who sign in at the office."),
     "quote": Command("quote:quote", "Measure a model file and price it, line by line."),

@@ -558,6 +558,41 @@ PAGES: Mapping[str, Mapping[str, Words]] = dict([
         ),
     ),
     _told(
+        "letter-not-found",
+        (
+            "There is no such dead letter",
+            "It has been handled meanwhile, or never was there.",
+            "Read the list again.",
+        ),
+        (
+            "Такого отложенного сообщения нет",
+            "Его уже обработали, или его не было.",
+            "Прочитайте список снова.",
+        ),
+    ),
+    _told(
+        "replay-refused",
+        (
+            "Not possible with this replay",
+            "`detail` says why: nothing can be sent, it has ended, or a second person is needed.",
+            "Read the replay again; an approval has to come from somebody else.",
+        ),
+        (
+            "Для этой повторной отправки невозможно",
+            "Причина — в `detail`: отправлять нечего, она закончена или нужен второй человек.",
+            "Прочитайте её снова; подтвердить должен кто-то другой.",
+        ),
+    ),
+    _told(
+        "replay-changed",
+        ("Somebody has changed the replay", "Nothing was done.", "Read it again and decide again."),
+        (
+            "Кто-то уже изменил повторную отправку",
+            "Ничего не сделано.",
+            "Прочитайте её снова и решите заново.",
+        ),
+    ),
+    _told(
         "refused",
         ("Understood, and not possible", "`detail` says why.", "Change the request."),
         ("Понятно, но невозможно", "Причина — в `detail`.", "Измените запрос."),

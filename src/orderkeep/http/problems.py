@@ -18,6 +18,7 @@ from orderkeep.access.rights import NotAllowed
 from orderkeep.access.sessions import NotSignedIn, TooManyFailures, WrongCredentials
 from orderkeep.bridge.pausing import NoSuchDestination
 from orderkeep.bridge.ports import MesOutcomeUnknown, MesRejected, MesUnavailable, RecallRefused
+from orderkeep.delivery.dead_letters import LetterNotFound, ReplayChanged, ReplayRefused
 from orderkeep.files.ports import DigestMismatch, FileNotFound, FilesUnavailable
 from orderkeep.files.upload import FileTooLarge, TooManyUploads
 from orderkeep.floor.work_order import StepRefused
@@ -37,8 +38,8 @@ from orderkeep.kernel.errors import (
     Uncertain,
 )
 from orderkeep.kernel.money import CurrencyMismatch
-from orderkeep.ledger.lost_list import LostChanged, LostNotFound
 from orderkeep.ledger.asking import NotNow
+from orderkeep.ledger.lost_list import LostChanged, LostNotFound
 from orderkeep.ledger.passes import DecisionRefused, FindingNotFound, PassMoved
 from orderkeep.orders.ports import OrderNotFound
 from orderkeep.orders.refusals import TransitionRefused
@@ -116,10 +117,14 @@ PROBLEMS: Mapping[type[OrderkeepError], Problem] = {
     # The workshop's system and the price engine.
     MesRejected: Problem(409, "mes-rejected", "The workshop's system said no"),
     RecallRefused: Problem(409, "recall-refused", "The workshop's system did not give it back"),
-    MesUnavailable: Problem(503, "mes-unavailable", "The workshop's system cannot be reached"),
     NotNow: Problem(503, "mes-unavailable", "The workshop's system cannot be reached"),
+    MesUnavailable: Problem(503, "mes-unavailable", "The workshop's system cannot be reached"),
     MesOutcomeUnknown: Problem(503, "mes-outcome-unknown", "The workshop's system left it open"),
     EngineUnavailable: Problem(503, "engine-unavailable", "The price engine is not at hand"),
+    # Dead letters.
+    LetterNotFound: Problem(404, "letter-not-found", "There is no such dead letter"),
+    ReplayRefused: Problem(409, "replay-refused", "Not possible with this replay"),
+    ReplayChanged: Problem(409, "replay-changed", "Somebody has changed the replay"),
     # The store.
     StoreBusy: Problem(503, "busy", "Too busy for the moment"),
     CommitOutcomeUnknown: Problem(503, "send-again", "Maybe saved; send it again as it was"),

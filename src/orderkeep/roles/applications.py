@@ -16,8 +16,15 @@ from orderkeep.config import Settings
 from orderkeep.http.door.app import build_door
 from orderkeep.http.door.callbacks import Callbacks, Caller
 from orderkeep.http.office.app import OfficeApp, build_office
-from orderkeep.http.office.parts import Catalogue, LedgerDesk, LostDesk, OfficeSettings
+from orderkeep.http.office.parts import (
+    Catalogue,
+    DeadLetterDesk,
+    LedgerDesk,
+    LostDesk,
+    OfficeSettings,
+)
 from orderkeep.intake.drafts import Drafts
+from orderkeep.ledger.already_done import schema_of
 from orderkeep.ledger.lost import Table
 from orderkeep.quoting.price_book import PriceBook
 from orderkeep.roles.parts import Parts, catalogue, mes_http_settings, promise, terms
@@ -87,6 +94,7 @@ def office_app(parts: Parts) -> OfficeApp:
         catalogue=lambda: shown(parts.book),
         carried=parts.transport,
         counting=parts.counting,
+        dead_letters=DeadLetterDesk(parts.replayer, schema_of),
         pausing=Pausing(parts.store, parts.clock, terms(settings)),
         lost=LostDesk(
             worklist=parts.worklist,

@@ -34,6 +34,7 @@ from orderkeep.bridge.windows import Maintenance, read_windows
 from orderkeep.config import Settings, database_path, files_path
 from orderkeep.delivery.inbox import InboxWorker
 from orderkeep.delivery.relay import Relay
+from orderkeep.delivery.replay import Replayer
 from orderkeep.delivery.search import Search
 from orderkeep.delivery.tally import Counting
 from orderkeep.doctor.snapshot import Sample
@@ -62,6 +63,7 @@ from orderkeep.orders.policy import Policy
 from orderkeep.quoting.desk import PriceDesk
 from orderkeep.quoting.price_book import PriceBook, example_book, read_price_book
 from orderkeep.quoting.workers import Workers
+from orderkeep.roles.replaying import replayer_of
 from orderkeep.sla.watch import Watch
 
 if TYPE_CHECKING:
@@ -102,6 +104,7 @@ class Parts:
     inboxes: tuple[InboxWorker[SqlWork], ...]
     desk: PriceDesk
     watch: Watch
+    replayer: Replayer
     leftovers: Leftovers
     balances: Keeper
     reconciler: Reconciler
@@ -205,6 +208,7 @@ async def build(
         ),
         desk=desk,
         watch=Watch(store.behind, master, clock),
+        replayer=replayer_of(settings, store, clock, ids),
         leftovers=Leftovers(store.behind, keeper, clock),
         balances=Keeper(
             store, tables, clock, lambda: monotonic() * 1000, partial(carried, counting)

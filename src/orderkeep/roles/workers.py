@@ -74,6 +74,7 @@ def workers(parts: Parts) -> Iterator[Worker]:
         yield Worker("bridge", "feed", parts.bridge.feed.step, "feed", poll_s=poll_s)
     yield Worker("watch", "watch", parts.watch.step, "watch", poll_s=5.0)
     yield Worker("watch", "counting", parts.counting.step, "counting", poll_s=MINUTE_S)
+    yield Worker("watch", "replay", parts.replayer.step, "replay")
     yield Worker("watch", "balance", parts.balances.step, "balance", poll_s=MINUTE_S)
     yield Worker("bridge", "lost", parts.lost_looks.step, "lost", poll_s=LOST_S)
     yield Worker("bridge", "reconcile", parts.reconciler.step, "reconcile")

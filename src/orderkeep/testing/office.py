@@ -26,12 +26,19 @@ from orderkeep.bridge.dispatch import Bridge, BridgeSettings
 from orderkeep.bridge.hearing import WORDS, Hearing
 from orderkeep.bridge.pausing import Pausing, Terms
 from orderkeep.bridge.telling import Teller
+from orderkeep.config import Settings
 from orderkeep.delivery.inbox import InboxWorker
 from orderkeep.delivery.relay import Relay
 from orderkeep.files.upload import Files
 from orderkeep.floor.workshop import Workshop
 from orderkeep.http.office.app import OfficeApp, build_office
-from orderkeep.http.office.parts import Catalogue, LedgerDesk, LostDesk, OfficeSettings
+from orderkeep.http.office.parts import (
+    Catalogue,
+    DeadLetterDesk,
+    LedgerDesk,
+    LostDesk,
+    OfficeSettings,
+)
 from orderkeep.http.serve import Served, listen, serve
 from orderkeep.intake.accept import Intake
 from orderkeep.intake.checks import Catalogue as Checked
@@ -39,6 +46,7 @@ from orderkeep.intake.drafts import Drafts
 from orderkeep.kernel.bells import Bells
 from orderkeep.kernel.ids import Ids, OrderNo
 from orderkeep.kernel.money import Money
+from orderkeep.ledger.already_done import schema_of
 from orderkeep.ledger.asking import Asking
 from orderkeep.ledger.keeping import Keeper, Tables
 from orderkeep.ledger.reconcile import Ways
@@ -52,6 +60,7 @@ from orderkeep.orders.evolve import rebuild
 from orderkeep.orders.master import OrderMaster
 from orderkeep.orders.order import Order, Stage
 from orderkeep.orders.policy import Policy
+from orderkeep.roles.replaying import replayer_of
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 PASSWORD = "correct horse battery"
@@ -251,6 +260,7 @@ async def _build(folder: Path, stack: AsyncExitStack, settings: OfficeSettings) 
     store = await stack.enter_async_context(open_store(url, Bells()))
     master = OrderMaster(store, clock, ids, policy)
     workshop = Workshop(store, clock, ids)
+    replayer = replayer_of(Settings(), store, clock, ids)
     bridge = Bridge(
         store, master, FloorMes(workshop, clock), clock, BridgeSettings(), holder="test"
     )
@@ -295,6 +305,7 @@ async def _build(folder: Path, stack: AsyncExitStack, settings: OfficeSettings) 
             reconciler=_reconciler(store, master, workshop, clock),
             facts=facts,
         ),
+        dead_letters=DeadLetterDesk(replayer, schema_of),
         pausing=Pausing(store, clock, {"mes": Terms(bridge.gate.bounds, title="MES")}),
     )
     return TestOffice(
@@ -307,7 +318,7 @@ async def _build(folder: Path, stack: AsyncExitStack, settings: OfficeSettings) 
         clock=clock,
         ids=ids,
         policy=policy,
-        steps=[relay.step, bridge.step, *[inbox.step for inbox in inboxes]],
+        steps=[relay.step, bridge.step, replayer.step, *[inbox.step for inbox in inboxes]],
         desks=AsyncExitStack(),
     )
 

@@ -107,6 +107,11 @@ class Product:
         return code
 
     @property
+    def environment(self) -> dict[str, str]:
+        """What a command beside it is started with."""
+        return dict(self._environment)
+
+    @property
     def pid(self) -> int:
         """Its process; 0 when there is none."""
         return self._process.pid if self._process else 0

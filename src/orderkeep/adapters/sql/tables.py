@@ -582,3 +582,55 @@ destinations = Table(
     Column("paused_since", UtcDateTime),
     Column("cursor", Text),  # how far its feed of changes has been read
 )
+
+# --- dead letters ---------------------------------------------------------------------------------
+
+Index(
+    "ix_inbox_dead",
+    inbox.c.row,
+    sqlite_where=text("dead_at IS NOT NULL AND handled_at IS NULL"),
+    postgresql_where=text("dead_at IS NOT NULL AND handled_at IS NULL"),
+)
+
+replays = Table(
+    "replays",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("fingerprint", String(32), nullable=False),
+    Column("state", String(24), nullable=False),
+    Column("cutoff", BigInteger, nullable=False),  # the newest letter of the frozen set
+    Column("per_minute", Integer, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("edited", Boolean, nullable=False),
+    Column("started_by", String(80), nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("next_at", UtcDateTime, nullable=False),
+    Column("trail", Text, nullable=False),  # JSON: who did what when
+    Column("approved_by", String(80)),
+)
+
+replay_items = Table(
+    "replay_items",
+    metadata,
+    Column("replay_id", String(32), ForeignKey("replays.id"), primary_key=True),
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("letter_row", BigInteger, nullable=False),
+    Column("order_key", String(64)),
+    Column("state", String(16), nullable=False),
+    Column("sent_at", UtcDateTime),
+    Column("body_before", LargeBinary),  # of an edited letter only, and for ever
+    Column("body_after", LargeBinary),
+)
+Index("ix_replay_items_letter", replay_items.c.letter_row)
+
+parked_letters = Table(
+    "parked_letters",
+    metadata,
+    Column("source", String(16), primary_key=True),
+    Column("letter_row", BigInteger, primary_key=True, autoincrement=False),
+    Column("by", String(80), nullable=False),
+    Column("why", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+)

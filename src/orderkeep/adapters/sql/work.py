@@ -12,6 +12,7 @@ from orderkeep.adapters.sql.access import SqlAccess
 from orderkeep.adapters.sql.balances import SqlBalances
 from orderkeep.adapters.sql.board import SqlBoard
 from orderkeep.adapters.sql.connections import Link
+from orderkeep.adapters.sql.dead_letters import SqlDeadLetters
 from orderkeep.adapters.sql.deliveries import SqlDeliveries
 from orderkeep.adapters.sql.destinations import SqlDestinations
 from orderkeep.adapters.sql.files import SqlFiles
@@ -95,6 +96,10 @@ class SqlWork:
     @cached_property
     def deliveries(self) -> SqlDeliveries:
         return SqlDeliveries(self)
+
+    @cached_property
+    def dead_letters(self) -> SqlDeadLetters:
+        return SqlDeadLetters(self)
 
     @cached_property
     def destinations(self) -> SqlDestinations:

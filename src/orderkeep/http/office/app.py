@@ -21,6 +21,7 @@ from orderkeep.files.upload import Files
 from orderkeep.http.office import (
     admin,
     by_hand,
+    dead_letter_pages,
     description,
     destination_pages,
     health,
@@ -44,6 +45,7 @@ from orderkeep.http.office.parts import (
     Carried,
     Catalogue,
     ClaimLane,
+    DeadLetterDesk,
     Decisions,
     Floor,
     LedgerDesk,
@@ -108,6 +110,7 @@ def build_office(  # noqa: PLR0913  # Everything passed in, by name.
     carried: Carried | None = None,
     counting: Counting | None = None,
     pausing: Pausing | None = None,
+    dead_letters: DeadLetterDesk | None = None,
 ) -> OfficeApp:
     """The office's application from its parts; see ``parts`` for what each has to do."""
     stream, metrics = Stream(clock, store.on_changes), Metrics()
@@ -134,6 +137,7 @@ def build_office(  # noqa: PLR0913  # Everything passed in, by name.
         carried=carried,
         counting=counting,
         pausing=pausing,
+        dead_letters=dead_letters,
     )
     shared = SharedReads(office)
     return OfficeApp(_litestar(office, shared), office, shared)
@@ -159,6 +163,7 @@ def _litestar(office: Office, shared: SharedReads) -> Litestar:
         *destination_pages.HANDLERS,
         *reconcile_pages.HANDLERS,
         *lost_pages.HANDLERS,
+        *dead_letter_pages.HANDLERS,
         _stream_handler(office, shared),
     )
     staff = Router(PREFIX, route_handlers=handlers, before_request=from_our_pages)

@@ -8,6 +8,7 @@ from litestar import Litestar, Response, get
 
 from orderkeep.http.office import (
     admin,
+    dead_letter_pages,
     destination_pages,
     lists,
     lost_pages,
@@ -49,6 +50,11 @@ _BODIES: Mapping[tuple[str, str], type] = {
     ("post", "/people"): admin.NewPerson,
     ("patch", "/people/{person_id}"): admin.ChangedPerson,
     ("post", "/partners"): admin.NewPartner,
+    ("post", "/dead-letters/dry-run"): dead_letter_pages.DryRun,
+    ("post", "/dead-letters/check"): dead_letter_pages.EditedLetter,
+    ("post", "/dead-letters/replays"): dead_letter_pages.BeginReplay,
+    ("post", "/dead-letters/replays/{id_}/{what}"): dead_letter_pages.TurnReplay,
+    ("post", "/dead-letters/park"): dead_letter_pages.ParkLetters,
     ("post", "/lost/{row}/settle"): lost_pages.SettleLost,
     ("post", "/reconciliation/findings/{row}/decide"): reconcile_pages.DecideFinding,
     ("post", "/partners/{partner_id}/keys"): admin.NewKey,

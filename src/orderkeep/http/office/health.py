@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ from prometheus_client.core import (
     Metric,
 )
 
+from orderkeep.delivery.dead_letters import MOST, Letter
 from orderkeep.http.office.gate import PUBLIC
 from orderkeep.http.office.parts import Carried, Office, OfficeDep
 from orderkeep.ledger.balance import Class
@@ -75,6 +76,7 @@ def _unfit(store: Mapping[str, Any]) -> str | None:
 async def metrics(office: OfficeDep) -> Response[bytes]:
     now = office.clock.now()
     backlog = await office.store.read(lambda work: work.board.backlog(now))
+    dead = await office.store.read_long(lambda work: work.dead_letters.letters(MOST))
     families = [
         *_by_stage(backlog.stages),
         _gauge("orderkeep_outbox_unsent", "Envelopes not yet carried", backlog.unsent),
@@ -89,6 +91,7 @@ async def metrics(office: OfficeDep) -> Response[bytes]:
             "Envelopes put aside because nobody takes their kind",
             backlog.unrouted,
         ),
+        *_dead_letters(dead),
         _gauge("orderkeep_orders_accepted", "Order numbers given out", backlog.orders),
         _gauge("orderkeep_streams", "Open board streams", office.stream.clients),
         *_store(office),
@@ -104,6 +107,17 @@ async def metrics(office: OfficeDep) -> Response[bytes]:
 
 def _text(*registries: CollectorRegistry) -> bytes:
     return b"".join(generate_latest(registry) for registry in registries)
+
+
+def _dead_letters(letters: Sequence[Letter]) -> list[Metric]:
+    """How many wait for somebody, by who could not take them; what is parked waits for nobody."""
+    family = GaugeMetricFamily(
+        "orderkeep_dead_letters", "Dead letters that nobody has parked", labels=["consumer"]
+    )
+    waiting = Counter(one.consumer for one in letters if not one.parked)
+    for consumer, count in sorted(waiting.items()):
+        family.add_metric([consumer], count)
+    return [family]
 
 
 def _by_stage(stages: dict[str, int]) -> list[Metric]:

@@ -15,6 +15,7 @@ from orderkeep.access.sessions import Sessions
 from orderkeep.board.actions import Viewer
 from orderkeep.board.ports import BoardStore
 from orderkeep.bridge.pausing import Pausing
+from orderkeep.delivery.replay import Replayer
 from orderkeep.delivery.tally import Counting
 from orderkeep.files.ports import FileStore
 from orderkeep.files.upload import Files
@@ -173,6 +174,14 @@ class LostDesk:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadLetterDesk:
+    """Whoever sends dead letters again; ``schema`` is that of a kind's body, by version."""
+
+    replayer: Replayer
+    schema: Callable[[str | None, int], Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Office:
     """All parts, as handlers see them."""
 
@@ -198,6 +207,7 @@ class Office:
     carried: Carried | None = None
     counting: Counting | None = None
     pausing: Pausing | None = None
+    dead_letters: DeadLetterDesk | None = None
 
     @property
     def read_only(self) -> bool:

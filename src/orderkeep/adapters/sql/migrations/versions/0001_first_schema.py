@@ -611,3 +611,45 @@ def _ledger(*, postgres: bool) -> None:
         sa.Column("cursor", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("name"),
     )
+    _partial("ix_inbox_dead", "inbox", ["row"], "dead_at IS NOT NULL AND handled_at IS NULL")
+    op.create_table(
+        "replays",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("fingerprint", sa.String(length=32), nullable=False),
+        sa.Column("state", sa.String(length=24), nullable=False),
+        sa.Column("cutoff", sa.BigInteger(), nullable=False),
+        sa.Column("per_minute", sa.Integer(), nullable=False),
+        sa.Column("step", sa.Integer(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("edited", sa.Boolean(), nullable=False),
+        sa.Column("started_by", sa.String(length=80), nullable=False),
+        sa.Column("started_at", UtcDateTime(), nullable=False),
+        sa.Column("next_at", UtcDateTime(), nullable=False),
+        sa.Column("trail", sa.Text(), nullable=False),
+        sa.Column("approved_by", sa.String(length=80), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "replay_items",
+        sa.Column("replay_id", sa.String(length=32), nullable=False),
+        sa.Column("place", sa.Integer(), nullable=False),
+        sa.Column("letter_row", sa.BigInteger(), nullable=False),
+        sa.Column("order_key", sa.String(length=64), nullable=True),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("sent_at", UtcDateTime(), nullable=True),
+        sa.Column("body_before", sa.LargeBinary(), nullable=True),
+        sa.Column("body_after", sa.LargeBinary(), nullable=True),
+        sa.ForeignKeyConstraint(["replay_id"], ["replays.id"]),
+        sa.PrimaryKeyConstraint("replay_id", "place"),
+    )
+    op.create_index("ix_replay_items_letter", "replay_items", ["letter_row"])
+    op.create_table(
+        "parked_letters",
+        sa.Column("source", sa.String(length=16), nullable=False),
+        sa.Column("letter_row", sa.BigInteger(), nullable=False),
+        sa.Column("by", sa.String(length=80), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("source", "letter_row"),
+    )
