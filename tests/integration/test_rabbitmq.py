@@ -593,3 +593,65 @@ async def test_a_stand_by_does_not_send_again_what_another_process_still_receive
             async with asyncio.timeout(30):
                 while not await standing_by.is_quiet():  # noqa: ASYNC110  # No bell rings for it.
                     await asyncio.sleep(0.05)
+
+
+class Wire:
+    """A line to the broker that can lose everything that goes one way, and nobody is told."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.deaf = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> int:
+        self._server = await asyncio.start_server(self._join, "127.0.0.1", 0)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        for source, sink, answers in ((reader, far_writer, False), (far_reader, writer, True)):
+            task = asyncio.create_task(self._carry(source, sink, answers=answers))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _carry(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, answers: bool
+    ) -> None:
+        lost = False
+        try:
+            while data := await source.read(65536):
+                # A stream that has lost something never goes on behind it.
+                lost = lost or (answers and self.deaf.is_set())
+                if not lost:
+                    sink.write(data)
+                    await sink.drain()
+        except OSError:
+            pass
+        finally:
+            sink.transport.abort()
+
+
+async def test_a_network_that_loses_the_answers_doubles_nothing(
+    node: RabbitNode, url: str, tmp_path: Path
+) -> None:
+    """What we say arrives and is confirmed, and the confirms do not come: it is sent once more."""
+    wire = Wire(node.port)
+    async with wire as port, flowing(url.replace(str(node.port), str(port)), tmp_path) as at:
+        wire.deaf.set()
+        await at.post(60)
+        await at.until(lambda: at.transport.traffic.total(Passed.UNCONFIRMED) > 0)
+        await at.until(lambda: at.transport.state()["publish"].connected_since is None)
+        await at.post(20)
+        assert at.unsent() >= 20
+        wire.deaf.clear()
+
+        await at.until_all_is_there()
+        await at.until(lambda: at.transport.traffic.total(Passed.DUPLICATES) > 0)
