@@ -1,7 +1,7 @@
 """Every role's real work, each over a store that is signed in as that role's own user."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from orderkeep.adapters.passwords import Argon2Passwords
 from orderkeep.adapters.sql.postgres.grants import PREFIX, ROLES, grant, user
 from orderkeep.adapters.sql.postgres.store import open_store
 from orderkeep.bench.door import _add_partner, tetrahedron
+from orderkeep.bench.places import Place
+from orderkeep.bench.server import serving
 from orderkeep.config import Settings
 from orderkeep.kernel.bells import Bells
 from orderkeep.kernel.clock import SystemClock
@@ -25,17 +27,27 @@ from orderkeep.roles.workers import workers
 from orderkeep.testing.postgres_server import PostgresServer
 
 PASSWORD = "correct horse battery"
+DEADLINE_S = 60.0
 WORKERS = ("relay", "quoter", "bridge", "watch")
 ROUNDS = 6
 """After so many turns of every worker an order is where it stays."""
 
 
 class Caller:
-    """Somebody who calls one of the two applications, and is never told that it failed."""
+    """Somebody who calls one of the two applications, and is never told that it failed.
+
+    Without an ``app`` it is a process that listens at ``place``.
+    """
 
     def __init__(self, app: Any, place: str, **headers: str) -> None:
-        transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 1))
-        self._http = httpx.AsyncClient(transport=transport, base_url=place, headers=headers)
+        transport = httpx.ASGITransport(app=app, client=("127.0.0.1", 1)) if app else None
+        self._http = httpx.AsyncClient(
+            transport=transport,
+            base_url=place,
+            headers=headers,
+            trust_env=False,
+            timeout=DEADLINE_S,
+        )
 
     async def __call__(self, method: str, path: str, json: Any = None, **more: Any) -> Any:
         answer = await self._http.request(method, path, json=json, **more)
@@ -159,3 +171,78 @@ async def test_an_order_goes_its_whole_way_through_users_who_may_no_more_than_th
     assert shown["stage"] == "SHIPPED"
     assert healths == [0] * len(ROLES)
     assert [line for line in said[before:].splitlines() if "permission denied" in line] == []
+
+
+async def test_an_order_goes_its_whole_way_through_seven_processes(
+    postgres: PostgresServer, postgres_url: str, tmp_path: Path
+) -> None:
+    log = postgres.folder / "log"
+    before = log.stat().st_size
+    key = await prepared(postgres_url)
+    async with AsyncExitStack() as stack:
+        servers = await asyncio.gather(
+            *[
+                stack.enter_async_context(serving(place(postgres_url, tmp_path, role), (role,)))
+                for role in ROLES
+            ]
+        )
+        ports = {name: port for server in servers for name, port in server.ports.items()}
+        partner = Caller(None, f"http://127.0.0.1:{ports['door']}", Authorization=f"Bearer {key}")
+        office = f"http://127.0.0.1:{ports['office']}/office/v1"
+        side = {"X-Requested-With": "orderkeep"}
+        seller, operator = Caller(None, office, **side), Caller(None, office, **side)
+        for person, role in ((seller, Role.SELLER), (operator, Role.OPERATOR)):
+            await person("POST", "/session", {"login": str(role), "password": PASSWORD})
+        for caller in (partner, seller, operator):
+            stack.push_async_callback(caller.close)
+
+        body = {
+            "client_ref": "A-1",
+            "items": [{"quantity": 1, "sku": "studs-ag"}],
+            "customer": {"name": "Anna"},
+        }
+        made = await partner("POST", "/v1/orders", body, headers={"Idempotency-Key": "A-1"})
+        no = made["order_no"]
+        priced = await reached(partner, no, "PRICE_CALCULATED")
+        page = await seller("GET", f"/orders/{no}")
+        await seller("POST", f"/orders/{no}/approve", {"version": page["order"]["version"]})
+        await at_mes(partner, no)
+        taken = await operator("POST", "/board/take-next", {})
+        for act, stage in (
+            ("start", "MANUFACTURING_STARTED"),
+            ("done", "MANUFACTURING_COMPLETED"),
+            ("pack", "PACKAGING"),
+        ):
+            page = await operator("GET", f"/orders/{no}")
+            await operator("POST", f"/orders/{no}/{act}", {"version": page["order"]["version"]})
+            await reached(partner, no, stage)
+
+    said = await asyncio.to_thread(log.read_text, encoding="utf-8")
+    assert taken["order_no"] == no
+    assert priced["price"] is not None
+    assert set(ports) == {"door", "office"}
+    assert [line for line in said[before:].splitlines() if "permission denied" in line] == []
+
+
+def place(url: str, folder: Path, role: str) -> Place:
+    """The same database and files, as one role sees them."""
+    return Place(url.replace("orderkeep@", f"{user(role)}@"), folder)
+
+
+async def reached(partner: Caller, no: str, stage: str) -> Any:
+    """The order, once it is at a stage."""
+    return await until(partner, no, lambda order: order["stage"] == stage)
+
+
+async def at_mes(partner: Caller, no: str) -> Any:
+    """The order, once the workshop has said that it has it."""
+    return await until(partner, no, lambda order: order["delivery"]["mes"] == "applied")
+
+
+async def until(partner: Caller, no: str, seen: Callable[[Any], bool]) -> Any:
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            order = await partner("GET", f"/v1/orders/{no}")
+            if seen(order):
+                return order
+            await asyncio.sleep(0.1)
