@@ -38,6 +38,9 @@ class Deciding:
         def settle(work: BridgeWork) -> Order:
             order = rebuild(work.orders.history(no))
             row = self._waiting(work, order)
+            if row.holder is not None and state is Delivered.PENDING:
+                # Stopped, not gone: what it holds would leave as a second one when it wakes.
+                raise TransitionRefused(order, "delivery-decide", "Its sender may still send it.")
             next_at = None if state is Delivered.DEAD else now
             # Who says "send again" has seen that nothing of the earlier tries is there.
             sent_at = None if state is Delivered.PENDING else row.last_sent_at

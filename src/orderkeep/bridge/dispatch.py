@@ -24,7 +24,15 @@ from orderkeep.bridge.ports import (
     RecallRefused,
     WorkOrder,
 )
-from orderkeep.bridge.telling import DESTINATION, Teller, change, is_current, known_state
+from orderkeep.bridge.takeover import Lives, TakeOver
+from orderkeep.bridge.telling import (
+    DESTINATION,
+    Teller,
+    change,
+    is_current,
+    known_state,
+    unread,
+)
 from orderkeep.bridge.windows import ALWAYS_THERE, Maintenance
 from orderkeep.bridge.wishes import Wishes
 from orderkeep.bridge.work import BridgeWork, LeaseLost
@@ -49,6 +57,8 @@ AFTER_LOOK = failpoint("bridge.after_look", "looked up, not written down")
 AFTER_RECALL = failpoint("bridge.after_recall", "recalled at the MES, not written down")
 
 BATCH = 256
+OVERSLEPT = timedelta(seconds=5)
+"""From the intent to the bytes: who took longer was stopped, and may count as gone by now."""
 STEPS_AT_ONCE = 3
 """Steps at once: so many calls may hang before others wait for them."""
 LONGEST_PAUSE = timedelta(minutes=15)
@@ -68,6 +78,8 @@ class BridgeSettings:
     """How long after the MES was away, or an order could not be sent yet."""
     words: tuple[tuple[str, str], ...] = WORDS
     maintenance: Maintenance = ALWAYS_THERE
+    longest: timedelta = timedelta(minutes=1)
+    """How long a call of ours may last, with all that belongs to it."""
 
 
 class Bridge:
@@ -81,7 +93,10 @@ class Bridge:
         clock: Clock,
         settings: BridgeSettings,
         holder: str,
+        lives: Lives | None = None,
     ) -> None:
+        self._lives = lives
+        """Given where other bridges serve the same MES."""
         self._store = store
         lag = mes.capabilities.visibility_lag
         bounds = Bounds(settings.concurrency, settings.pause)
@@ -97,9 +112,16 @@ class Bridge:
         """Takes a person's decision."""
         self.feed = Feed(store, self._mes, self.gate, clock)
         """What the MES says by itself; for one that has a feed of changes."""
+        longest = settings.longest
+        self.takeover = (
+            TakeOver(store, self._teller, lives, clock, longest) if lives is not None else None
+        )
+        """Who looks after other bridges' work orders, where there may be others."""
         self._holder = holder
         self._failure: Exception | None = None
         """Why the last step left something unwritten."""
+        self._line: deque[Delivery] = deque()
+        """What is due, oldest first, shared by all steps of ours, so that none overtakes."""
         self._moving: set[str] = set()
         """Work orders that a step of ours has in hand."""
         self._moved: set[str] = set()
@@ -129,42 +151,47 @@ class Bridge:
             Exception: the first failure, after every other work order has been moved.
         """
         now = self._clock.now()
-        if not await self._look_after_own(now):
+        if not self._is_seen() or not await self._look_after_own(now):
             return 0
         await self._look_at_clock(now)
         await self.gate.look()
         moved = 0
         if self.gate.has_room():
-            moved = await self._move_all(await self._take_due(now))
+            await self._take_due(now)
+            moved = await self._move_all()
         await self.gate.keep()
         if self._failure is not None:
             raise self._failure
         return moved
 
-    async def _take_due(self, now: datetime) -> deque[Delivery]:
-        """What is due and in nobody's hands."""
+    async def _take_due(self, now: datetime) -> None:
+        """Line up what is due and in nobody's hands, behind what other steps have lined up."""
         async with self._reading:
+            if self._line:
+                return
             self._moved.clear()
             due = await self._store.read(lambda work: work.deliveries.due(DESTINATION, now, BATCH))
-            ours = deque(one for one in due if one.reference not in self._moving | self._moved)
+            ours = [one for one in due if one.reference not in self._moving | self._moved]
             self._moving |= {one.reference for one in ours}
-            return ours
+            self._line.extend(ours)
 
-    async def _move_all(self, rows: deque[Delivery]) -> int:
-        """Move rows until there are none left, or none may leave; the rest stays as it was."""
+    async def _move_all(self) -> int:
+        """Move the line on until it is empty, or none may leave; the rest stays as it was."""
         under_way: set[asyncio.Task[None]] = set()
         moved = 0
         try:
             while True:
-                while rows and self.gate.has_room() and self._failure is None:
+                while self._line and self.gate.has_room() and self._failure is None:
                     self.gate.enter()
-                    under_way.add(asyncio.create_task(self._guarded(rows.popleft())))
+                    under_way.add(asyncio.create_task(self._guarded(self._line.popleft())))
                     moved += 1
                 if not under_way:
                     return moved
                 _, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._let_go(*(row.reference for row in rows))
+            # Left over when nothing may leave. Whoever still has calls under way comes by anew.
+            self._let_go(*(row.reference for row in self._line))
+            self._line.clear()
             for task in under_way:
                 task.cancel()  # Only when we are cancelled ourselves.
 
@@ -212,9 +239,15 @@ class Bridge:
             self.gate.leave()
             self._let_go(row.reference)
 
+    def _is_seen(self) -> bool:
+        """Whether what we begin cannot be begun by another as well."""
+        return self._lives is None or self._lives.is_seen
+
     async def _move(self, row: Delivery) -> None:
         now = self._clock.now()
         move = next_move(row, self._mes.capabilities, now)
+        if self._lives is not None and move.do in {Do.LOOK, Do.ASK, Do.RECALL}:
+            row = await self._hold(row, now)
         match move.do:
             case Do.SEND:
                 await self._send(row)
@@ -229,6 +262,17 @@ class Bridge:
             case Do.WAIT:
                 await self._postpone(row, move.until)
 
+    async def _hold(self, row: Delivery, now: datetime) -> Delivery:
+        """Keep other bridges from the row while the MES is asked.
+
+        Raises:
+            LeaseLost: one of them has it.
+        """
+        until = now + self._settings.longest
+        return await self._store.write(
+            lambda work: work.deliveries.change(row, next_at=until, **unread(row))
+        )
+
     # --- sending --------------------------------------------------------------------------------
 
     async def _send(self, row: Delivery) -> None:
@@ -240,7 +284,7 @@ class Bridge:
         await self._still_ours(taken)
         reach(BEFORE_SEND)
         try:
-            job = await self._mes.submit(work_order_of(order, taken.reference))
+            job = await self._submit(work_order_of(order, taken.reference), taken)
         except MesRejected as no:
             await self._refused(taken, str(no))
         except MesUnavailable as away:
@@ -254,6 +298,24 @@ class Bridge:
             reach(AFTER_SEND)
             await self._confirmed(taken, job)
         reach(AFTER_OUTCOME)
+
+    async def _submit(self, wanted: WorkOrder, taken: Delivery) -> MesJob:
+        """Send, and cut it when the others may believe that we are gone."""
+        if self._lives is None:
+            return await self._mes.submit(wanted)
+        if not self._lives.is_seen or self._clock.now() - taken.since > OVERSLEPT:
+            raise MesUnavailable("stopped between the intent and the sending")
+        sending = asyncio.ensure_future(self._mes.submit(wanted))
+        lost = asyncio.ensure_future(self._lives.lost())
+        try:
+            await asyncio.wait({sending, lost}, return_when=asyncio.FIRST_COMPLETED)
+            if sending.done():
+                return sending.result()
+            raise MesOutcomeUnknown("cut, because the database was lost")
+        finally:
+            for one in (sending, lost):
+                one.cancel()
+            await asyncio.wait({sending, lost})
 
     async def _intend(self, row: Delivery) -> tuple[Order | None, Delivery | None]:
         """Put the intent to send on disk, unless the order does not allow it any more."""
@@ -413,8 +475,9 @@ class Bridge:
             order = self._teller.tell(work, row.order_no, command).order
             # The MES's own word may have overtaken this outcome: the order knows better then.
             known = known_state(order, row.reference) or state
+            due = next_at if known is state else now  # What is next depends on what it is.
             work.deliveries.change(
-                row, state=known, since=now, detail=detail, holder=None, next_at=next_at, **columns
+                row, state=known, since=now, detail=detail, holder=None, next_at=due, **columns
             )
 
         await self._store.write(settle)

@@ -78,7 +78,15 @@ class Wishes:
         if order.work_order and is_current(order, reference):
             row = work.deliveries.get(DESTINATION, reference)
             if row and row.state is not order.work_order.delivered:
-                work.deliveries.change(row, state=order.work_order.delivered, since=now)
+                # It may have waited for a person; now there is something to take back. Whoever is
+                # sending it finds the wish afterwards.
+                again = row.recall_wanted and row.state is not Delivered.SENDING
+                work.deliveries.change(
+                    row,
+                    state=order.work_order.delivered,
+                    since=now,
+                    next_at=now if again else row.next_at,
+                )
         elif reference in {gone.reference for gone in order.earlier_work_orders}:
             self._laid_down(work, reference, now)
 

@@ -60,6 +60,10 @@ class DeliveryStore(Protocol):
         """How many have not left, counted up to ``MANY_WAIT``."""
         ...
 
+    def held(self, destination: str, limit: int) -> Sequence[Delivery]:
+        """Rows that a sender has in hand, or had when it was last seen; the oldest first."""
+        ...
+
     def abandon(self, destination: str, now: datetime, holder: str | None) -> int:
         """Make due what is being sent by a holder that is proven to send no more; how many.
 

@@ -78,6 +78,20 @@ def _in_a_browser(rows: int, folder: Path | None) -> Any:
         raise typer.Exit(69) from missing
 
 
+@app.command()
+def recovery(
+    orders: Annotated[int, typer.Option(min=1, help="Orders that pile up.")] = 3000,
+    limit: Annotated[int, typer.Option(min=1, help="Calls at once that the MES bears.")] = 16,
+    work_ms: Annotated[float, typer.Option(min=0, help="How long it works on each.")] = 5.0,
+    folder: Annotated[Path | None, _FOLDER] = None,
+    as_json: Annotated[bool, _JSON] = False,
+) -> None:
+    """How quickly a backlog reaches a MES that is back, and whether its limit is kept to."""
+    from orderkeep.bench.recovery import recovery as measured
+
+    _print(measured(orders, limit, work_ms, folder), as_json)
+
+
 def _numbers(option: str, given: str) -> list[int]:
     try:
         numbers = [int(one) for one in given.split(",")]
