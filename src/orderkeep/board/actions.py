@@ -208,6 +208,11 @@ def _cancellable(row: Facts, role: Role) -> bool:
     return _open(row, role) and row.stage not in _GONE and row.needs != "cancel"
 
 
+def _undecided(needs: str | None, mes_state: str | None) -> bool:
+    """Whether a person has to say what became of the work order at the MES."""
+    return needs in _UNDELIVERED or (needs == "diverged" and mes_state == Delivered.DIVERGED)
+
+
 def _needs(*words: str) -> Callable[[Facts, Role], bool]:
     return lambda row, role: row.needs in words
 
@@ -231,8 +236,9 @@ _ROW: Mapping[str, Callable[[Facts, Role], bool]] = MappingProxyType(
         "enter-price": _priceable,
         "accept-price": _agreeable,
         "reprice": lambda row, role: _priceable(row, role) and row.price_state not in _ASKED,
-        "delivery-decide": _needs(*_UNDELIVERED),
-        "settle": _needs("diverged"),
+        "delivery-decide": lambda row, role: _undecided(row.needs, row.mes_state),
+        # What is there twice is decided, not only looked at; the order's own page offers both.
+        "settle": lambda row, role: row.needs == "diverged" and row.mes_state != "diverged",
         "release": _releasable,
         "hand-back": _in_hands,
         "rework": _reworkable,
@@ -304,7 +310,9 @@ _REGIONS: Mapping[str, Callable[[Order, Viewer], bool]] = MappingProxyType(
         "ship": lambda order, viewer: _has_piece(order, Stage.PACKAGING),
         "rework": lambda order, viewer: _has_piece(order, *_MADE),
         "cannot-be-made": lambda order, viewer: _has_piece(order, Stage.MANUFACTURING_STARTED),
-        "delivery-decide": lambda order, viewer: needs_person(order) in _UNDELIVERED,
+        "delivery-decide": lambda order, viewer: _undecided(
+            needs_person(order), order.work_order and order.work_order.delivered
+        ),
         "return-open": lambda order, viewer: not return_is_open(order),
     }
 )

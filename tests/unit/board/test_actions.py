@@ -71,6 +71,8 @@ def steps(order: Order) -> dict[str, c.OrderCommand]:
         "confirmed": delivered(Delivered.CONFIRMED),
         "uncertain": delivered(Delivered.UNCERTAIN),
         "rejected": delivered(Delivered.REJECTED),
+        "shown twice": delivered(Delivered.DIVERGED),
+        "dead": delivered(Delivered.DEAD),
         "claim": c.ClaimOrder("olga"),
         "release": c.ReleaseClaim("back"),
         "started": word("started"),
@@ -209,6 +211,18 @@ def test_a_list_offers_rework_as_often_as_the_maker_allows(times: int, limit: in
 
     assert ("rework" in row) is (times < limit)
     assert ("rework" in order_actions(order, viewer, policy, NOON)) is (times < limit)
+
+
+@pytest.mark.parametrize("stuck", ["uncertain", "rejected", "dead", "shown twice"])
+def test_whatever_is_stuck_at_the_mes_has_a_persons_decision(stuck: str) -> None:
+    """Two jobs for one work order waited for a person who was offered nothing that helped."""
+    viewer = Viewer("sasha", Role.SUPPORT)
+    order = walked(["price", "approve", "sending", stuck], viewer)
+
+    row = board_row(order, POLICY, NOON)
+
+    assert "delivery-decide" in order_actions(order, viewer, POLICY, NOON)
+    assert "delivery-decide" in row_actions(row, viewer)
 
 
 def test_what_is_scrapped_is_approved_anew_or_cancelled_and_nothing_else_is_done_with_it() -> None:
