@@ -7,7 +7,7 @@ Durations are written ``500ms 30s 5m 2h 3d``.
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, replace
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from orderkeep.bridge.windows import read_windows
+from orderkeep.intake.mapping import Source, read_sources
 from orderkeep.kernel.errors import Fault, Invalid
 
 PREFIX = "ORDERKEEP_"
@@ -144,6 +145,9 @@ class Settings:
     mes_http: MesSettings = MesSettings()
     reconcile: ReconcileSettings = ReconcileSettings()
     lost: LostSettings = LostSettings()
+    sources: Mapping[str, Source] = field(default_factory=dict, metadata={"in_file_only": True})
+    """Systems that hand over orders, and what their messages mean; in ``orderkeep.toml`` only, see
+    docs/guides/taking-over.md."""
 
 
 _SECTIONS = {"rules": "RULES_", "mes_http": "MES_", "reconcile": "RECONCILE_", "lost": "LOST_"}
@@ -159,13 +163,23 @@ def load(environment: Mapping[str, str], folder: Path) -> tuple[Settings, list[s
     faults: list[Fault] = []
     table = _toml(file, faults) if file.exists() else {}
     named = {k[len(PREFIX) :]: v for k, v in environment.items() if k.startswith(PREFIX)}
+    sources = _sources(table.pop("sources", {}), faults)
     settings: Settings = _read(Settings, table, named, "", "", faults)
+    settings = replace(settings, sources=sources)
     if not faults:
         faults += _contradictions(settings)
     if faults:
         raise Invalid(faults)
     # Other programs may use our prefix: a stranger's name is shown, not refused.
     return settings, [PREFIX + name for name in sorted(named)]
+
+
+def _sources(given: Any, faults: list[Fault]) -> dict[str, Source]:
+    try:
+        return read_sources(given, FILE)
+    except Invalid as wrong:
+        faults += wrong.faults
+        return {}
 
 
 def files_path(settings: Settings) -> Path:
@@ -231,6 +245,8 @@ def _read(
     hints, values = get_type_hints(kind), {}
     table = dict(table)
     for one in fields(kind):
+        if one.metadata.get("in_file_only"):
+            continue
         given = table.pop(one.name, None)
         if is_dataclass(one.default):
             inner = given if isinstance(given, dict) else {}

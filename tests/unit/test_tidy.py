@@ -33,6 +33,8 @@ STAYS_INSIDE = {
     "CommitFailed": "becomes CommitOutcomeUnknown before it leaves the store",
     "LeaseLost": "ends a worker's hold on a row; nobody waits for an answer",
     "NotAnEnvelope": "goes to quarantine with the message it is about",
+    "UnknownMessage": "told beside the message of a present system that it is about",
+    "NotMapped": "told beside the message of a present system that it is about",
     "NotOurs": "the same, for a CloudEvent",
     "NotPriceable": "becomes a price a seller enters",
     "NotReadable": "ends `orderkeep verify` or `export`, which look at the tables from outside",

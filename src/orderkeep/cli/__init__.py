@@ -42,6 +42,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "quote": Command("quote:quote", "Measure a model file and price it, line by line."),
     "doctor": Command("doctor:app", "Look at a broker that is there: where does it lose orders?"),
     "topology": Command("topology:topology", "What has to be at the RabbitMQ, and what differs."),
+    "mappings": Command("mappings:app", "What the present systems' messages mean to us."),
     "simulate": Command("simulate:app", "Far sides to practise against, on this machine only."),
     "bench": Command("bench:app", "Benchmarks that print ratios."),
 }
