@@ -68,8 +68,11 @@ def test_what_was_published_is_what_the_mes_has_made_and_one_trace_leads_there(
     node: RabbitNode, template: tuple[Path, Keys], tmp_path: Path
 ) -> None:
     """Our rows, the broker's own books and the MES's journal say the same."""
-    books = {"transport_url": node.url, "broker_management_url": node.management_url}
-    with running(tmp_path, template, **books) as (product, mes):
+    asked = node.management_url
+    with running(tmp_path, template, transport_url=node.url, broker_management_url=asked) as (
+        product,
+        mes,
+    ):
         shop = Shop(product)
         assert product.start()
         until(shop.at_rest, "not every order came to rest")
