@@ -311,7 +311,7 @@ _REGIONS: Mapping[str, Callable[[Order, Viewer], bool]] = MappingProxyType(
         "rework": lambda order, viewer: _has_piece(order, *_MADE),
         "cannot-be-made": lambda order, viewer: _has_piece(order, Stage.MANUFACTURING_STARTED),
         "delivery-decide": lambda order, viewer: _undecided(
-            needs_person(order), order.work_order and order.work_order.delivered
+            needs_person(order), order.work_order.delivered if order.work_order else None
         ),
         "return-open": lambda order, viewer: not return_is_open(order),
     }
