@@ -146,15 +146,9 @@ async def build(
     mes = await _mes(settings, workshop, clock, stack)
     master = OrderMaster(store, clock, ids, policy)
     # Whoever can see that we live can also see which work orders we hold.
-    holder = getattr(store, "presence", None)
-    bridge = Bridge(
-        store.behind,
-        master,
-        mes,
-        clock,
-        bridge_settings(settings),
-        holder.holder if holder else _holder(ids),
-    )
+    lives = store.presence
+    pace, holder = bridge_settings(settings), lives.holder if lives else _holder(ids)
+    bridge = Bridge(store.behind, master, mes, clock, pace, holder, lives)
     asking = Asking(GatedMes(mes, bridge.gate), bridge.gate)
     transport, search = carrying(settings, store, clock, bells)
     broker = broker_watch(settings, transport)
@@ -403,6 +397,7 @@ def bridge_settings(settings: Settings) -> BridgeSettings:
         pause=given.pause,
         words=WORDS + words,
         maintenance=maintenance_of(settings),
+        longest=given.total_timeout + timedelta(seconds=10),
     )
 
 

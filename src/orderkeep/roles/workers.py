@@ -33,6 +33,8 @@ class Worker:
     step: Callable[[], Awaitable[int]]
     topic: str
     poll_s: float = 1.0
+    alone: bool = False
+    """Done by one process of the role, however many there are; the others stand by."""
 
 
 async def recover(parts: Parts) -> None:
@@ -71,14 +73,16 @@ def workers(parts: Parts) -> Iterator[Worker]:
         yield Worker("bridge", f"bridge.{place}", parts.bridge.step, "bridge", poll_s=0.5)
     if parts.settings.mes == "http" and parts.settings.mes_http.changes:
         poll_s = parts.settings.mes_http.poll.total_seconds()
-        yield Worker("bridge", "feed", parts.bridge.feed.step, "feed", poll_s=poll_s)
-    yield Worker("watch", "watch", parts.watch.step, "watch", poll_s=5.0)
-    yield Worker("watch", "counting", parts.counting.step, "counting", poll_s=MINUTE_S)
-    yield Worker("watch", "replay", parts.replayer.step, "replay")
-    yield Worker("watch", "balance", parts.balances.step, "balance", poll_s=MINUTE_S)
-    yield Worker("bridge", "lost", parts.lost_looks.step, "lost", poll_s=LOST_S)
-    yield Worker("bridge", "reconcile", parts.reconciler.step, "reconcile")
-    yield Worker("watch", "files", parts.leftovers.step, "files", poll_s=HOUR_S)
+        yield Worker("bridge", "feed", parts.bridge.feed.step, "feed", poll_s, alone=True)
+    if parts.bridge.takeover is not None:
+        yield Worker("bridge", "takeover", parts.bridge.takeover.step, "takeover")
+    yield Worker("watch", "watch", parts.watch.step, "watch", poll_s=5.0, alone=True)
+    yield Worker("watch", "counting", parts.counting.step, "counting", MINUTE_S, alone=True)
+    yield Worker("watch", "replay", parts.replayer.step, "replay", alone=True)
+    yield Worker("watch", "balance", parts.balances.step, "balance", MINUTE_S, alone=True)
+    yield Worker("bridge", "lost", parts.lost_looks.step, "lost", LOST_S, alone=True)
+    yield Worker("bridge", "reconcile", parts.reconciler.step, "reconcile", alone=True)
+    yield Worker("watch", "files", parts.leftovers.step, "files", HOUR_S, alone=True)
 
 
 def topics(parts: Parts) -> list[str]:
@@ -91,10 +95,21 @@ def start(parts: Parts, roles: frozenset[str], stop: asyncio.Event) -> set[async
 
     def running(worker: Worker) -> Coroutine[Any, Any, None]:
         how = (parts.bells, worker.topic, stop, worker.poll_s, lambda: parts.store.in_a_rush)
-        return loop(worker.name, worker.step, *how)
+        return loop(worker.name, _led(parts, worker), *how)
 
     return {
         asyncio.create_task(running(worker), name=worker.name)
         for worker in workers(parts)
         if worker.role in roles
     }
+
+
+def _led(parts: Parts, worker: Worker) -> Callable[[], Awaitable[int]]:
+    """The worker's step, taken only by who leads where one process is to do it alone."""
+    if not worker.alone:
+        return worker.step
+
+    async def step() -> int:
+        return await worker.step() if await parts.store.leads(worker.role) else 0
+
+    return step

@@ -234,11 +234,14 @@ def open_read_only(path: Path) -> Iterator[sqlite3.Connection]:
         raw.close()
 
 
-def prepare(folder: Path) -> Keys:
-    """A migrated database with a partner whose orders need no seller, and two people."""
+def prepare(folder: Path, url: str = "") -> Keys:
+    """A migrated database with a partner whose orders need no seller, and two people.
+
+    In the folder, unless ``url`` names another.
+    """
     environment = {
         **{name: value for name, value in os.environ.items() if "ORDERKEEP" not in name},
-        "ORDERKEEP_DATABASE_URL": f"sqlite:///{folder / 'orderkeep.db'}",
+        "ORDERKEEP_DATABASE_URL": url or f"sqlite:///{folder / 'orderkeep.db'}",
     }
 
     def tell(*words: str) -> str:

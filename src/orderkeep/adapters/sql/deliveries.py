@@ -26,6 +26,17 @@ _DUE = (
     .order_by(deliveries.c.state.in_([str(state) for state in ARRIVED]), deliveries.c.next_at)
     .limit(bindparam("most"))
 )
+_HELD = (
+    select(deliveries.c.order_n, *_MINE)
+    .where(
+        deliveries.c.destination == bindparam("of"),
+        deliveries.c.holder.is_not(None),
+        deliveries.c.next_at.is_(None),
+        deliveries.c.state.in_([Delivered.SENDING, Delivered.UNCERTAIN]),
+    )
+    .order_by(deliveries.c.since)
+    .limit(bindparam("most"))
+)
 _WRITE = (
     update(deliveries)
     .where(
@@ -107,17 +118,37 @@ class SqlDeliveries:
         counted = select(func.count()).select_from(first)
         return int(self._connection.execute(counted).scalar_one())
 
+    def held(self, destination: str, limit: int) -> Sequence[Delivery]:
+        return [
+            _delivery(row)
+            for row in self._connection.execute(_HELD, {"of": destination, "most": limit})
+        ]
+
     def abandon(self, destination: str, now: datetime, holder: str | None) -> int:
         sending = and_(
             deliveries.c.destination == destination, deliveries.c.state == Delivered.SENDING
         )
         if holder is not None:
             sending = and_(sending, deliveries.c.holder == holder)
+            self._let_look(destination, now, holder)
         return self._connection.execute(
             update(deliveries)
             .where(sending, or_(deliveries.c.next_at.is_(None), deliveries.c.next_at > now))
             .values(next_at=now)
         ).rowcount
+
+    def _let_look(self, destination: str, now: datetime, holder: str) -> None:
+        """What was shown as uncertain only because its sender did not move, and now is gone."""
+        self._connection.execute(
+            update(deliveries)
+            .where(
+                deliveries.c.destination == destination,
+                deliveries.c.state == Delivered.UNCERTAIN,
+                deliveries.c.holder == holder,
+                deliveries.c.next_at.is_(None),
+            )
+            .values(next_at=now, last_sent_at=now, holder=None)
+        )
 
     def _write(self, row: Delivery, **columns: Any) -> Delivery:
         mine = {"of": row.destination, "ref": row.reference, "token": row.lease_token}

@@ -57,6 +57,8 @@ class SqliteStore:
 
     def __init__(self, path: Path, bells: Bells, lock: ServerLock | None) -> None:
         self.path = path
+        self.presence = None
+        """Nobody else serves this file: nobody has to see that we live."""
         self._bells = bells
         self._lock = lock
         self._watchers: list[Callable[[Sequence[BoardRow]], None]] = []

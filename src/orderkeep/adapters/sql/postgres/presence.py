@@ -21,7 +21,7 @@ PULSE_S = 1.0
 """How often the session is asked whether it stands."""
 ANSWER_S = 2.0
 """How long it may take to answer, before the lock counts as lost."""
-PROOF_S = 6.0
+PROOF_S = 10.0
 """How long somebody has to be missing: longer than anybody can believe in a lock it has lost."""
 
 _PRESENT = (
@@ -46,6 +46,7 @@ class Presence:
         self._session: Any = None
         self._asking = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
+        self._lost = asyncio.Event()
         self._leads: set[str] = set()
         self._missing: dict[str, float] = {}
 
@@ -53,6 +54,10 @@ class Presence:
     def is_seen(self) -> bool:
         """Whether our lock is held, as far as we know."""
         return self._session is not None and not self._session.is_closed()
+
+    async def lost(self) -> None:
+        """Return when our lock is not held any more, as far as we know."""
+        await self._lost.wait()
 
     async def start(self) -> None:
         """Take our lock; the rest of our life it is kept, or taken again."""
@@ -120,6 +125,8 @@ class Presence:
             raise
         if taken:
             self._session = session
+            self._lost.clear()
+            session.add_termination_listener(lambda _: self._lost.set())
         else:
             session.terminate()
 
@@ -145,6 +152,7 @@ class Presence:
 
     def _drop(self) -> None:
         session, self._session = self._session, None
+        self._lost.set()
         self._leads.clear()
         self._missing.clear()
         if session is not None:
