@@ -52,8 +52,6 @@ _SELLER = frozenset(
         "note.add",
         "contact.view",
         "lost.settle",
-        "dead_letters.view",
-        "dead_letters.replay",
     }
 )
 _HEAD = (_OPERATOR - {"order.lift_own"}) | {
@@ -79,6 +77,8 @@ _SUPPORT = frozenset(
         "lost.import",
         "destination.pause",
         "lost.settle",
+        "dead_letters.view",
+        "dead_letters.replay",
     }
 )
 _ADMIN = _OPERATOR | _SELLER | _HEAD | _SUPPORT | {"people.manage", "partners.manage"}
