@@ -68,6 +68,7 @@ SCREENS = (
     Screen("balance", "vera", "/balance"),
     Screen("reconcile", "vera", "/balance/mes"),
     Screen("lost", "vera", "/balance/lost"),
+    Screen("dead-letters", "vera", "/dead-letters"),
     Screen("people", "admin", "/people"),
     Screen("partners", "admin", "/partners"),
 )

@@ -44,6 +44,12 @@ export const router = createRouter({
       () => import("./features/support/DestinationsPage.vue"),
       "nav.destinations",
     ),
+    page(
+      "/dead-letters",
+      "deadLetters",
+      () => import("./features/support/DeadLettersPage.vue"),
+      "letters.title",
+    ),
     page("/balance/lost", "lostOrders", () => import("./features/support/LostPage.vue"), "lost.title"),
     page("/people", "people", () => import("./features/admin/PeoplePage.vue"), "nav.people"),
     page("/partners", "partners", () => import("./features/admin/PartnersPage.vue"), "nav.partners"),

@@ -1,6 +1,6 @@
 /** Every call of the office, named as a person would name it. */
 
-import { call, CSRF, Problem, query, type CallOptions } from "./http"
+import { call, CSRF, Problem, query, type CallOptions, type ProblemFault } from "./http"
 import type * as wire from "./types"
 
 const BASE = "/office/v1"
@@ -112,6 +112,29 @@ export const lost = {
     call<wire.LostImport>("POST", `${BASE}/lost/read-view${query({ dry_run: dry ? 1 : null })}`, {}),
   settle: (row: number, body: { version: number; state: string; order_no?: string; reason?: string }) =>
     call<wire.LostOrder>("POST", `${BASE}/lost/${row}/settle`, body),
+}
+
+const letters = `${BASE}/dead-letters`
+export const deadLetters = {
+  all: (signal?: AbortSignal) =>
+    call<wire.DeadLetters>("GET", letters, undefined, signal ? { signal } : undefined),
+  group: (fingerprint: string, options?: CallOptions) =>
+    call<wire.LetterGroupPage>("GET", `${letters}/groups/${no(fingerprint)}`, undefined, options),
+  dryRun: (fingerprint: string) => call<wire.DryRun>("POST", `${letters}/dry-run`, { fingerprint }),
+  check: (row: number, body: string) =>
+    call<{ before: string; errors: ProblemFault[] }>("POST", `${letters}/check`, { row, body }),
+  begin: (replay: {
+    fingerprint: string
+    cutoff: number
+    per_minute: number
+    reason: string
+    edit?: { row: number; body: string }
+  }) => call<wire.Replay>("POST", `${letters}/replays`, replay),
+  replay: (id: string) => call<wire.Replay>("GET", `${letters}/replays/${no(id)}`),
+  turn: (id: string, what: string, reason = "") =>
+    call<wire.Replay>("POST", `${letters}/replays/${no(id)}/${what}`, { reason }),
+  park: (fingerprint: string, cutoff: number, reason: string, back: boolean) =>
+    call<{ letters: number }>("POST", `${letters}/park`, { fingerprint, cutoff, reason, back }),
 }
 
 /** Some lists come bare, some as a page; screens only want the items. */

@@ -603,3 +603,71 @@ export interface LostImport {
   ignored: string[]
   dry_run: boolean
 }
+
+/** Dead letters with one cause. */
+export interface LetterGroup {
+  fingerprint: string
+  source: "inbox" | "quarantine"
+  consumer: string
+  kind: string | null
+  cause: string
+  count: number
+  orders: number
+  first_at: Instant
+  last_at: Instant
+  parked: boolean
+  replayed: number
+}
+
+export interface DeadLetter {
+  row: number
+  order_key: string | null
+  died_at: Instant
+  attempts: number
+  why: string
+  replays: number
+}
+
+export type ReplayState = "waiting_approval" | "running" | "stopped" | "done" | "cancelled"
+
+/** Sending a frozen set of dead letters again, step by step. */
+export interface Replay {
+  id: string
+  fingerprint: string
+  state: ReplayState
+  cutoff: number
+  per_minute: number
+  step: number
+  reason: string
+  edited: boolean
+  started_by: string
+  approved_by: string | null
+  count: number
+  states: Partial<Record<"waiting" | "sent" | "handled" | "died" | "skipped", number>>
+  trail: { at: Instant; by: string; what: string; why?: string }[]
+  letters?: { row: number; before: string | null; after: string | null }[]
+}
+
+export interface DeadLetters {
+  groups: LetterGroup[]
+  replays: Replay[]
+  four_eyes_above: number
+  as_of: Instant
+}
+
+export interface LetterGroupPage {
+  group: LetterGroup
+  letters: DeadLetter[]
+  samples: { row: number; body: string }[]
+  schema: unknown
+  as_of: Instant
+}
+
+/** What a replay would do; nothing has been done. */
+export interface DryRun {
+  cutoff: number
+  count: number
+  verdicts: Partial<Record<"send" | "done" | "gone" | "nowhere", number>>
+  orders: Partial<Record<"send" | "done" | "gone" | "nowhere", string[]>>
+  second_person: boolean
+}
