@@ -61,6 +61,12 @@ def _check(source: Source, name: str, recorded: bytes) -> Checked:
     return Checked(name, kind, "" if same else _difference(expected, got))
 
 
+def result_of(source: Source, message: Message) -> tuple[str, str]:
+    """A message's kind and what became of it, in words that hold nothing of its body."""
+    kind, got = _result(source, message)
+    return kind or "?", " ".join(got) if isinstance(got, list) else "mapped"
+
+
 def _result(source: Source, message: Message) -> tuple[str | None, Any]:
     """The kind, and the submission or a word with its reason."""
     try:
