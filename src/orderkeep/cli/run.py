@@ -29,8 +29,13 @@ def run(
     roles = frozenset(role) if role else ROLES
     if unknown := roles - ROLES:
         _exit(f"There is no role {', '.join(sorted(unknown))}; {', '.join(sorted(ROLES))} exist.")
-    if workers != 1 and settings.database_url.startswith("sqlite:"):
-        _exit("With SQLite one process serves everything: --workers is for PostgreSQL.")
+    if workers != 1:
+        shared = not settings.database_url.startswith("sqlite:")
+        _exit(
+            "--workers is not in this release: start the role again, on another port."
+            if shared
+            else "With SQLite one process serves everything: --workers is for PostgreSQL."
+        )
     set_up_logs(settings.log_level, ",".join(sorted(role)) if role else "all")
     try:
         run_loop(run_roles(settings, roles, _say))
