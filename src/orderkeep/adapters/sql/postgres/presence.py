@@ -44,7 +44,7 @@ class Presence:
         self._connect = connect
         self.holder = holder
         self._session: Any = None
-        self._asking = asyncio.Lock()
+        self._asking, self._deciding = asyncio.Lock(), asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._lost = asyncio.Event()
         self._leads: set[str] = set()
@@ -76,10 +76,11 @@ class Presence:
         """Whether this process is the one of all that does what only one may do."""
         if not self.is_seen:
             return False
-        if name not in self._leads and await self._try(name):
-            log.info("process.leads", what=name)
-            self._leads.add(name)
-        return name in self._leads
+        async with self._deciding:  # Several loops of a role ask at once.
+            if name not in self._leads and await self._try(name):
+                log.info("process.leads", what=name)
+                self._leads.add(name)
+            return name in self._leads
 
     async def gone(self, holders: Iterable[str]) -> set[str]:
         """Those who are proven gone: nothing of theirs is under way any more."""
