@@ -27,7 +27,14 @@ SCREENS = {
         "/board?view=table",
     ],
     "ivan": ["/board?view=work", "/board?view=table", "/board?view=table&q=nobody-has-this"],
-    "vera": ["/search", "/search?q=Anna", "/balance", "/balance/mes", "/balance/lost", "/no-such-page"],
+    "vera": [
+        "/search",
+        "/search?q=Anna",
+        "/balance",
+        "/balance/mes",
+        "/balance/lost",
+        "/no-such-page",
+    ],
     "admin": ["/people", "/partners"],
 }
 

@@ -1,6 +1,6 @@
 """What is held for a while, and what a clock that was set back looks like."""
 
-from orderkeep.adapters.sql.types import FARTHEST
+from orderkeep.adapters.sql.instants import FARTHEST
 from orderkeep.delivery import inbox, relay
 from orderkeep.quoting import desk
 

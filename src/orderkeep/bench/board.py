@@ -12,9 +12,9 @@ from time import perf_counter
 import msgspec
 import uvloop
 
+from orderkeep.adapters.sql.instants import to_micros
 from orderkeep.adapters.sql.migrate import migrate
 from orderkeep.adapters.sql.store import SqliteStore, open_store
-from orderkeep.adapters.sql.types import to_micros
 from orderkeep.adapters.sql.work import SqlWork
 from orderkeep.bench.crowd import OPERATOR, fill
 from orderkeep.bench.load import Sample, sample

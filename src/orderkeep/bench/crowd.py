@@ -4,7 +4,7 @@ import sqlite3
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from orderkeep.adapters.sql.types import to_micros
+from orderkeep.adapters.sql.instants import to_micros
 from orderkeep.orders.events import NoteAdded, OrderSubmitted, encode
 from orderkeep.orders.order import Position
 

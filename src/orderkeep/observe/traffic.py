@@ -46,9 +46,8 @@ class Hop(StrEnum):
 
 
 # Milliseconds while all is well, an hour when a broker was away.
-BOUNDS_S = tuple(n / 1000 for n in (1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500)) + (
-    *(5.0, 10.0, 30.0, 60.0, 600.0, 3600.0),
-)
+_MILLISECONDS = (1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500)
+BOUNDS_S = (*(n / 1000 for n in _MILLISECONDS), 5.0, 10.0, 30.0, 60.0, 600.0, 3600.0)
 
 
 class Times:

@@ -97,7 +97,9 @@ class BinaryStl:
         for start in range(0, self._count, BLOCK_TRIANGLES):
             n = min(BLOCK_TRIANGLES, self._count - start)
             raw = _read_exactly(self._fd, n * 50, _HEADER_BYTES + start * 50)
-            corners = np.frombuffer(raw, dtype=_RECORD)["corners"].astype(np.float64)
+            # A signalling NaN complains while it is widened; the check that follows refuses it.
+            with np.errstate(invalid="ignore"):
+                corners = np.frombuffer(raw, dtype=_RECORD)["corners"].astype(np.float64)
             yield _checked(corners)
 
 

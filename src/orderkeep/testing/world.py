@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from orderkeep.adapters.sql.types import to_micros
+from orderkeep.adapters.sql.instants import to_micros
 from orderkeep.adapters.sql.work import SqlWork
 from orderkeep.bridge.moves import Delivery
 from orderkeep.bridge.ports import Capabilities

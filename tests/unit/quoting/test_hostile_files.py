@@ -208,6 +208,14 @@ def test_bytes_changed_anywhere_never_change_the_price_unseen(
         assert outcome.volume_mm3 == sound.volume_mm3
 
 
+def test_a_signalling_nan_is_refused_in_silence(measured: Measure) -> None:
+    """Found by changed bytes: widening it made the reader complain instead of judge."""
+    signalling = b"\x01\x00\x81\x7f"
+    spoiled = SOUND[:96] + signalling + SOUND[100:]
+
+    assert isinstance(measured(spoiled), Manual)
+
+
 @settings(max_examples=150, deadline=None)
 @given(body=st.binary(max_size=3000), start=st.sampled_from([b"", b"solid x\n"]))
 def test_any_bytes_get_an_answer(measured: Measure, body: bytes, start: bytes) -> None:

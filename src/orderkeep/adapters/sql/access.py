@@ -25,6 +25,7 @@ from orderkeep.access.keys import (
 from orderkeep.access.people import LoginTaken, Person, PersonNotFound
 from orderkeep.access.ports import Credentials, PersonChange, SavedView, Session, TooManyViews
 from orderkeep.access.rights import Role
+from orderkeep.adapters.sql.instants import from_micros, to_micros
 from orderkeep.adapters.sql.tables import (
     api_keys,
     audit,
@@ -33,7 +34,6 @@ from orderkeep.adapters.sql.tables import (
     saved_views,
     sessions,
 )
-from orderkeep.adapters.sql.types import from_micros, to_micros
 from orderkeep.kernel.ids import PartnerId, PersonId
 
 MAX_VIEWS = 50

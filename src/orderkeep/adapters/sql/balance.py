@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from orderkeep.adapters.sql.types import from_micros, to_micros
+from orderkeep.adapters.sql.instants import from_micros, to_micros
 from orderkeep.kernel.ids import order_no
 from orderkeep.ledger.balance import (
     ON_THE_WAY,

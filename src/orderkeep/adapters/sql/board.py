@@ -12,7 +12,7 @@ import msgspec
 from orderkeep.adapters.embedded import NOBODY
 from orderkeep.adapters.sql.hot_sqlite.board import Condition, Leg, Plan, read_page, walk
 from orderkeep.adapters.sql.hot_sqlite.board_rows import read_rows
-from orderkeep.adapters.sql.types import from_micros, to_micros
+from orderkeep.adapters.sql.instants import from_micros, to_micros
 from orderkeep.board.filters import Cursor, PageQuery
 from orderkeep.board.ports import (
     Backlog,

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 import msgspec
 from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select, update
 
+from orderkeep.adapters.sql.instants import EPOCH
 from orderkeep.adapters.sql.tables import inbox, parked_letters, quarantine, replay_items, replays
-from orderkeep.adapters.sql.types import EPOCH
 from orderkeep.delivery.dead_letters import (
     Item,
     Letter,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from orderkeep.adapters.sql.types import from_micros
+from orderkeep.adapters.sql.instants import from_micros
 from orderkeep.board.ports import Hop
 from orderkeep.kernel.ids import OrderNo, order_n
 from orderkeep.ledger.explain import Carriage, Facts

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 from orderkeep.adapters.sql.hot_sqlite.many import look_up
-from orderkeep.adapters.sql.types import from_micros, to_micros
+from orderkeep.adapters.sql.instants import from_micros, to_micros
 from orderkeep.files.ports import StoredFile
 from orderkeep.kernel.ids import FileId, PartnerId
 

@@ -7,8 +7,8 @@ from typing import Protocol
 import msgspec
 from sqlalchemy import Connection, bindparam, or_, select, update
 
+from orderkeep.adapters.sql.instants import FARTHEST
 from orderkeep.adapters.sql.tables import measurements, price_jobs
-from orderkeep.adapters.sql.types import FARTHEST
 from orderkeep.kernel.ids import OrderNo, order_n, order_no
 from orderkeep.quoting.desk import PriceJob
 from orderkeep.quoting.measurement import Outcome

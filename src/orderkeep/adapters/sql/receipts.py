@@ -3,7 +3,7 @@
 import sqlite3
 from typing import Any, Protocol
 
-from orderkeep.adapters.sql.types import from_micros
+from orderkeep.adapters.sql.instants import from_micros
 from orderkeep.intake.ports import Receipt
 from orderkeep.kernel.ids import PartnerId, order_no
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from orderkeep.adapters.sql.types import from_micros, to_micros
+from orderkeep.adapters.sql.instants import from_micros, to_micros
 from orderkeep.delivery.ports import Carried
 from orderkeep.delivery.tally import Flow, Tally
 from orderkeep.kernel.ids import EnvelopeId

@@ -698,6 +698,7 @@ const en: Messages = {
       work_order_wanted: "Request to make it",
       work_order_recall_wanted: "Request to recall the work order",
       floor_word: "Word from the workshop",
+      mes_word: "Word from the MES",
     },
   },
   files: {

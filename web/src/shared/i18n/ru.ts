@@ -701,6 +701,7 @@ const ru = {
       work_order_wanted: "Просьба сделать",
       work_order_recall_wanted: "Просьба отозвать наряд",
       floor_word: "Слово мастерской",
+      mes_word: "Слово MES",
     },
   },
   files: {

@@ -7,7 +7,7 @@ from typing import Any
 from orderkeep.adapters.sql.hot_postgres.base import Work
 from orderkeep.adapters.sql.hot_sqlite import inbox as sqlite
 from orderkeep.adapters.sql.hot_sqlite.outbox import envelope_of
-from orderkeep.adapters.sql.types import FARTHEST, to_micros
+from orderkeep.adapters.sql.instants import FARTHEST, to_micros
 from orderkeep.delivery.envelope import Envelope
 from orderkeep.delivery.ports import Received
 from orderkeep.kernel.errors import Conflict

@@ -6,7 +6,7 @@ from operator import attrgetter
 
 from orderkeep.adapters.sql.hot_postgres.base import Work
 from orderkeep.adapters.sql.hot_sqlite import outbox as sqlite
-from orderkeep.adapters.sql.types import FARTHEST, to_micros
+from orderkeep.adapters.sql.instants import FARTHEST, to_micros
 from orderkeep.delivery.ports import Leased, Tried
 
 # Only the first unsent envelope of an order may travel: SKIP LOCKED alone would let the second

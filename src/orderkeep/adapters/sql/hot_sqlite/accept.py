@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from orderkeep.adapters.sql.hot_sqlite.counters import of_stage
 from orderkeep.adapters.sql.hot_sqlite.many import insert_many, look_up
 from orderkeep.adapters.sql.hot_sqlite.outbox import TOPIC
+from orderkeep.adapters.sql.instants import MICROSECOND, from_micros, to_micros
 from orderkeep.adapters.sql.lanes import Failed, Gates, HalvingLane, Lanes
-from orderkeep.adapters.sql.types import MICROSECOND, from_micros, to_micros
 from orderkeep.adapters.sql.work import SqlWork
 from orderkeep.intake.ports import Acceptance, ClientRefTaken, KeyReused, Submission
 from orderkeep.kernel.failpoints import failpoint

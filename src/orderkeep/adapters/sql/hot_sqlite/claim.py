@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from orderkeep.adapters.sql.hot_sqlite.orders import COLUMNS, RECORD, event_row, row_from
+from orderkeep.adapters.sql.instants import to_micros
 from orderkeep.adapters.sql.lanes import Failed, Gates, HalvingLane, Lanes
-from orderkeep.adapters.sql.types import to_micros
 from orderkeep.adapters.sql.work import SqlWork
 from orderkeep.kernel.errors import Refused
 from orderkeep.kernel.failpoints import failpoint

@@ -6,7 +6,7 @@ from typing import Any
 
 from orderkeep.adapters.sql.hot_sqlite.base import Work
 from orderkeep.adapters.sql.hot_sqlite.counters import of_stage
-from orderkeep.adapters.sql.types import from_micros, to_micros
+from orderkeep.adapters.sql.instants import from_micros, to_micros
 from orderkeep.kernel.errors import StaleOrder
 from orderkeep.kernel.ids import OrderNo, order_n, order_no
 from orderkeep.orders.events import (

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from orderkeep.adapters.sql.hot_sqlite.base import Work
-from orderkeep.adapters.sql.types import from_micros, is_ahead, to_micros
+from orderkeep.adapters.sql.instants import from_micros, is_ahead, to_micros
 from orderkeep.delivery.envelope import Envelope
 from orderkeep.delivery.ports import Carried, Leased, Tried
 from orderkeep.kernel.ids import EnvelopeId

@@ -1,7 +1,7 @@
 """The acknowledged bodies, byte for byte."""
 
 from orderkeep.adapters.sql.hot_sqlite.base import Work
-from orderkeep.adapters.sql.types import from_micros
+from orderkeep.adapters.sql.instants import from_micros
 from orderkeep.intake.drafts import WrittenDraft
 from orderkeep.kernel.ids import OrderNo, order_n, order_no
 from orderkeep.orders.ports import OrderNotFound

@@ -8,9 +8,9 @@ from sqlalchemy import Connection, NullPool
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from orderkeep.adapters.sql.connections import StoreMisconfigured
+from orderkeep.adapters.sql.instants import EPOCH, MICROSECOND
 from orderkeep.adapters.sql.lanes import RETRY_AFTER
 from orderkeep.adapters.sql.postgres.raw import Raw
-from orderkeep.adapters.sql.types import EPOCH, MICROSECOND
 from orderkeep.kernel.errors import StoreBusy
 from orderkeep.orders.view import BoardRow
 
