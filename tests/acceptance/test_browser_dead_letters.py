@@ -127,7 +127,7 @@ def test_letters_are_parked_and_taken_up_again(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    "language, empty, failed", [("en", "No dead letters", "again"), ("ru", "Отложенных", "снова")]
+    "language, empty, failed", [("en", "No dead letters", "again"), ("ru", "Отложенных", "ещё раз")]
 )
 def test_the_screen_says_that_it_is_empty_or_that_it_failed(
     shop: Shop, language: str, empty: str, failed: str

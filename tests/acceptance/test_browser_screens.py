@@ -74,7 +74,7 @@ def test_every_section_is_reached_on_a_phone(shop: Shop, language: str, width: i
         assert bar.evaluate(CUT) == []
         bar.get_by_role("button", name=more).focus()
         admin.presses("Enter")
-        expect(admin.dialog.get_by_role("link")).to_have_count(4)
+        expect(admin.dialog.get_by_role("link")).to_have_count(7)
         expect(admin.dialog.locator("[aria-current=page]")).to_have_count(1)
         admin.presses("Escape")
         expect(admin.dialog).to_be_hidden()
