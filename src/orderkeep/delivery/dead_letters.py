@@ -120,6 +120,17 @@ class Item(StrEnum):
     SKIPPED = "skipped"
 
 
+class Entry(msgspec.Struct, frozen=True):
+    """One letter of a replay; bodies only where it was edited."""
+
+    letter_row: int
+    order_key: str | None
+    state: Item
+    sent_at: datetime | None = None
+    body_before: bytes | None = None
+    body_after: bytes | None = None
+
+
 class Trace(msgspec.Struct, frozen=True, omit_defaults=True):
     """Something that was done to a replay."""
 

@@ -14,6 +14,7 @@ import structlog
 
 from orderkeep.delivery.dead_letters import (
     MOST,
+    Entry,
     Item,
     Letter,
     LetterNotFound,
@@ -42,17 +43,6 @@ AFTER_BATCH = failpoint("replay.after_batch", "they are back in their inbox, and
 WATCH = "replay"
 
 log = structlog.get_logger()
-
-
-class Entry(msgspec.Struct, frozen=True):
-    """One letter of a replay; bodies only where it was edited."""
-
-    letter_row: int
-    order_key: str | None
-    state: Item
-    sent_at: datetime | None = None
-    body_before: bytes | None = None
-    body_after: bytes | None = None
 
 
 class DeadLetterStore(Protocol):

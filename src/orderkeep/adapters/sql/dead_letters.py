@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select,
 from orderkeep.adapters.sql.instants import EPOCH
 from orderkeep.adapters.sql.tables import inbox, parked_letters, quarantine, replay_items, replays
 from orderkeep.delivery.dead_letters import (
+    Entry,
     Item,
     Letter,
     LetterNotFound,
@@ -21,7 +22,6 @@ from orderkeep.delivery.dead_letters import (
 )
 from orderkeep.delivery.envelope import Envelope
 from orderkeep.delivery.ports import InboxStore
-from orderkeep.delivery.replay import Entry
 from orderkeep.kernel.ids import EnvelopeId
 
 _DEAD = and_(inbox.c.dead_at.is_not(None), inbox.c.handled_at.is_(None))

@@ -12,12 +12,13 @@ from orderkeep.access.rights import require
 from orderkeep.delivery.dead_letters import (
     FOUR_EYES_ABOVE,
     MOST,
+    Entry,
     LetterNotFound,
     Replay,
     Source,
     grouped,
 )
-from orderkeep.delivery.replay import Entry, Replayer
+from orderkeep.delivery.replay import Replayer
 from orderkeep.http.office.bodies import body_of
 from orderkeep.http.office.gate import AnyRequest
 from orderkeep.http.office.lists import json
