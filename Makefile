@@ -113,7 +113,7 @@ bench: ## measure this machine: ratios of accept and board (ROWS)
 .PHONY: faults
 faults: ## kill it at every failpoint, lie to it in every way, live 30,000 histories: what was lost?
 	@scripts/setup dev
-	ORDERKEEP_ALL_FAULTS=1 .venv/bin/python -m pytest $(PYTEST) $(wildcard tests/acceptance/test_kill*.py) tests/integration/test_rabbitmq_weather.py
+	ORDERKEEP_ALL_FAULTS=1 .venv/bin/python -m pytest $(PYTEST) $(wildcard tests/acceptance/test_kill*.py) tests/integration/test_rabbitmq_weather.py tests/integration/faults_rabbitmq_dead_letters.py
 	ORDERKEEP_HISTORIES=30000 .venv/bin/python -m pytest -n 0 tests/simulation
 
 .PHONY: fuzz
