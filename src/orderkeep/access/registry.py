@@ -7,6 +7,7 @@ from orderkeep.access.keys import (
     OFFICE,
     ApiKey,
     Partner,
+    PartnerNameTaken,
     PartnerNotFound,
     Quota,
     check_partner_name,
@@ -107,11 +108,18 @@ class Registry:
 
     async def ensure_house(self) -> None:
         """Add the partner that orders made by hand belong to, if this is the first start."""
-        partners = await self._store.read(lambda work: work.access.partners())
-        if any(partner.id == OFFICE for partner in partners):
+        if await self._has_house():
             return
         house = Partner(OFFICE, "orderkeep office", None, self._clock.now())
-        await self._store.write(lambda work: work.access.add_partner(house))
+        try:
+            await self._store.write(lambda work: work.access.add_partner(house))
+        except PartnerNameTaken:
+            if not await self._has_house():  # Else another office began at the same moment.
+                raise
+
+    async def _has_house(self) -> bool:
+        partners = await self._store.read(lambda work: work.access.partners())
+        return any(partner.id == OFFICE for partner in partners)
 
     async def create_key(
         self, actor: str, partner_id: PartnerId, quota: Quota

@@ -65,6 +65,8 @@ _HEAD = (_OPERATOR - {"order.lift_own"}) | {
     "close",
     "ledger.view",
     "destination.pause",
+    "unknown.view",
+    "sources.view",
 }
 _SUPPORT = frozenset(
     {
@@ -79,9 +81,13 @@ _SUPPORT = frozenset(
         "lost.settle",
         "dead_letters.view",
         "dead_letters.replay",
+        "unknown.view",
+        "unknown.sort",
+        "sources.view",
     }
 )
-_ADMIN = _OPERATOR | _SELLER | _HEAD | _SUPPORT | {"people.manage", "partners.manage"}
+_MANAGED = {"people.manage", "partners.manage", "sources.move"}
+_ADMIN = _OPERATOR | _SELLER | _HEAD | _SUPPORT | _MANAGED
 
 RIGHTS: Mapping[Role, frozenset[str]] = MappingProxyType(
     {

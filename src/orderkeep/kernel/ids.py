@@ -36,6 +36,7 @@ _DAMM = (
     (9, 4, 3, 8, 6, 1, 7, 2, 0, 5),
     (2, 5, 8, 1, 4, 3, 6, 7, 9, 0),
 )
+_NEXT = tuple(dict(zip(string.digits, row, strict=True)) for row in _DAMM)
 
 
 def order_no(n: int) -> OrderNo:
@@ -102,5 +103,5 @@ class Ids:
 def _damm(digits: str) -> int:
     interim = 0
     for digit in digits:
-        interim = _DAMM[interim][int(digit)]
+        interim = _NEXT[interim][digit]
     return interim

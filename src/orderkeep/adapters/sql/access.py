@@ -45,6 +45,8 @@ _SESSION = (
 )
 _PEOPLE_NAMES = "SELECT login, name FROM people"
 _PARTNER_NAMES = "SELECT id, name FROM partners"
+# Every order that is priced asks for it.
+_PARTNER = "SELECT id, name, auto_approve_below, created_at, disabled_at FROM partners WHERE id = ?"
 _OPEN = "SELECT 1 FROM sessions WHERE token_sha256 = ? AND expires_at > ?"
 _KEY_HOLDER = (
     "SELECT k.id, p.id, p.name, k.rate, k.per_seconds, p.auto_approve_below"
@@ -159,10 +161,17 @@ class SqlAccess:
         return [_partner(row) for row in self._all(select(partners).order_by(partners.c.name))]
 
     def partner(self, partner_id: PartnerId) -> Partner:
-        row = self._first(select(partners).where(partners.c.id == partner_id))
+        row = self._work.raw.execute(_PARTNER, (partner_id,)).fetchone()
         if row is None:
             raise PartnerNotFound("there is no such partner")
-        return _partner(row)
+        own_id, name, below, created_at, disabled_at = row
+        return Partner(
+            PartnerId(own_id),
+            name,
+            None if below is None else Decimal(below),
+            from_micros(created_at),
+            None if disabled_at is None else from_micros(disabled_at),
+        )
 
     def partner_named(self, name: str) -> Partner | None:
         row = self._first(select(partners).where(partners.c.name == name))

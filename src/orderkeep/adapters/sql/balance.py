@@ -7,13 +7,14 @@ that is written once in an order's life. Orders that move are few, and each is l
 import re
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
 from orderkeep.adapters.sql.instants import from_micros, to_micros
 from orderkeep.kernel.ids import order_no
+from orderkeep.ledger import sentences as say
 from orderkeep.ledger.balance import (
     ON_THE_WAY,
     Balance,
@@ -53,9 +54,24 @@ _SCRAPPED = (
     "SELECT partner_id, count(*) FROM events INDEXED BY ix_events_scrapped"
     " WHERE kind = 'order.cancelled' AND instr(data, '\"made\"') > 0 GROUP BY partner_id"
 )
+# The order a kind of envelope is about, from the number people see: digits, then a check digit. The
+# database pairs them: after a rush there are a million, and Python would hold up everybody else.
+_TRAVELLING = (
+    "SELECT CAST(CASE WHEN substr(order_key, 1, 3) = 'OK-' AND length(order_key) BETWEEN 9 AND 21"
+    " AND ltrim(substr(order_key, 4), '0123456789') = ''"
+    " THEN substr(order_key, 4, length(order_key) - 4) END AS BIGINT) AS n, kind"
+)
+_MOVED_BY = (
+    f"{_TRAVELLING} FROM outbox INDEXED BY ix_outbox_unsent WHERE sent_at IS NULL"
+    f" UNION {_TRAVELLING} FROM inbox INDEXED BY ix_inbox_due"
+    " WHERE handled_at IS NULL AND dead_at IS NULL"
+)
 _UNMOVED = (
-    f"SELECT n, partner_id, {_STANDING}"
-    " FROM orders o WHERE is_open AND CASE WHEN mes_state IN ('pending', 'sending')"
+    f"SELECT o.n, partner_id, {_STANDING}"
+    f" FROM orders o LEFT JOIN ({_MOVED_BY}) t ON t.n = o.n AND t.kind = CASE"
+    f" WHEN mes_state IN ('pending', 'sending') THEN '{WORK_ORDER_WANTED}'"
+    f" ELSE '{PRICE_WANTED}' END"
+    " WHERE is_open AND t.n IS NULL AND CASE WHEN mes_state IN ('pending', 'sending')"
     " THEN NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.order_n = o.n"
     " AND d.reference = o.work_order_ref AND (d.next_at IS NOT NULL OR d.state = 'sending'))"
     " ELSE stage IN ('SUBMITTED', 'PRICE_CALCULATED') AND price_state IN ('queued', 'running')"
@@ -68,21 +84,27 @@ _GAPS = (
     " WHERE p.n < ?1 AND NOT EXISTS (SELECT 1 FROM orders o WHERE o.n = p.n + 1) LIMIT ?2"
 )
 _COUNTERS = "SELECT name, value FROM counters WHERE name = 'orders' OR name LIKE 'stage:%'"
-_QUARANTINED = "SELECT count(*) FROM quarantine WHERE settled_at IS NULL"
+# A message that is too long for the tray lies whole in quarantine beside it, and is one message.
+_QUARANTINED = (
+    "SELECT count(*) FROM quarantine q WHERE settled_at IS NULL"
+    " AND NOT EXISTS (SELECT 1 FROM unknown_messages u WHERE u.source = q.consumer"
+    " AND u.message_id = coalesce(q.message_id, '') AND u.received_at = q.at)"
+)
+_NOT_UNDERSTOOD = "SELECT count(*) FROM unknown_messages WHERE state = 'open'"
 _NOT_CARRIED = (
     "SELECT order_key, kind, at FROM outbox WHERE sent_at IS NULL AND at < ?1 ORDER BY row LIMIT ?2"
 )
 
-Asides = Callable[[int], Mapping[str, Any]]
-"""What waits or was put aside for the n-th order: ``travelling`` and ``parked`` kinds."""
+Parked = Mapping[str, Collection[str]]
+"""The kinds of envelope that were put aside, by the order's number."""
 
 
 class Count:
     """One count of everything, on one snapshot."""
 
-    def __init__(self, raw: sqlite3.Connection, asides: Callable[[], Asides]) -> None:
+    def __init__(self, raw: sqlite3.Connection, parked: Callable[[], Parked]) -> None:
         self._raw = raw
-        self._asides = asides
+        self._parked = parked
         self._sums: defaultdict[str, Counter[Class]] = defaultdict(Counter)
         self._rows: Counter[str] = Counter()
         self._stages: Counter[str] = Counter()
@@ -103,11 +125,13 @@ class Count:
             *self._not_carried(now),
         ]
         total = sum(self._sums.values(), Counter[Class]())
-        (received,) = self._raw.execute(_QUARANTINED).fetchone()
+        (set_aside,) = self._raw.execute(_QUARANTINED).fetchone()
+        (not_understood,) = self._raw.execute(_NOT_UNDERSTOOD).fetchone()
         return Balance(
             at=now,
             accepted=given_out - self._drafts,
-            received_not_yet=int(received),
+            received_not_yet=int(set_aside) + int(not_understood),
+            not_understood=int(not_understood),
             drafts=self._drafts,
             differences=differences,
             partners={
@@ -150,22 +174,18 @@ class Count:
 
         One whose envelope is a dead letter is quarantined, and only visited here for its class.
         """
-        asides: Asides | None = None
-        for n, partner, *standing in self._raw.execute(_UNMOVED):
+        parked: Parked | None = None
+        for n, partner, *standing in hinted(self._raw, _UNMOVED):
             order = _standing(*standing)
             if classify(order) is not Class.IN_FLIGHT:
                 continue
-            asides = asides or self._asides()
-            known = asides(n)
-            why = stranded(order, Movers(False, False, known["travelling"]))
-            if why is None:
-                continue
+            parked = self._parked() if parked is None else parked
             wanted = WORK_ORDER_WANTED if order.mes_state in ON_THE_WAY else PRICE_WANTED
-            if wanted in known["parked"]:
+            if wanted in parked.get(order_no(n), ()):
                 self._sums[partner or ""][Class.IN_FLIGHT] -= 1
                 self._sums[partner or ""][Class.QUARANTINED] += 1
-            else:
-                yield Difference(order_no(n), f"rests nowhere: {why}", kind="stranded")
+            elif why := stranded(order, Movers(False, False, frozenset())):
+                yield Difference(order_no(n), say.STRANDED(said=why), kind="stranded")
 
     def _gaps(self, given_out: int) -> Iterator[Difference]:
         there = sum(self._stages.values())
@@ -175,9 +195,9 @@ class Count:
         for first, following in self._raw.execute(_GAPS, (given_out, NAMED)):
             for n in range(first, min(following, first + NAMED - named)):
                 named += 1
-                yield Difference(order_no(n), "is not there", kind="missing")
+                yield Difference(order_no(n), say.NOT_THERE(), kind="missing")
         if not named:
-            what = f"{there} orders are there, {given_out} numbers were given out"
+            what = say.FEWER_ORDERS(n=there, told=given_out)
             yield Difference(None, what, kind="missing")
 
     def _miscounted(self, counters: Mapping[str, int]) -> Iterator[Difference]:
@@ -185,7 +205,7 @@ class Count:
         for stage in sorted({*self._stages, *(name.removeprefix("stage:") for name in counters)}):
             counted, there = counters.get(f"stage:{stage}", 0), self._stages[stage]
             if counted != there:
-                what = f"the counter of {stage} says {counted}, there are {there}"
+                what = say.COUNTER_DIFFERS(stage=stage, told=counted, n=there)
                 yield Difference(None, what, kind="miscounted", reference=stage)
 
     def _nowhere(self) -> Iterator[Difference]:
@@ -194,13 +214,13 @@ class Count:
         rows = ((n, _standing(*standing)) for n, *standing in self._raw.execute(_EACH_OPEN))
         lost = ((n, order) for n, order in rows if not classify(order) and order.stage not in DRAFT)
         for n, order in islice(lost, NAMED):
-            what = f"rests nowhere: {order.stage}, price {order.price_state}"
+            what = say.RESTS_NOWHERE(stage=order.stage, price=order.price_state)
             yield Difference(order_no(n), what, kind="nowhere")
 
     def _not_carried(self, now: datetime) -> Iterator[Difference]:
         late = to_micros(now - CARRIED_WITHIN)
         for order_key, kind, at in self._raw.execute(_NOT_CARRIED, (late, NAMED)):
-            what = f"{kind} waits to be carried since {from_micros(at):%Y-%m-%d %H:%M} UTC"
+            what = say.NOT_CARRIED(kind=kind, at=f"{from_micros(at):%Y-%m-%d %H:%M}")
             yield Difference(order_key, what, "broker", "not_carried")
 
 

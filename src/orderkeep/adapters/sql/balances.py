@@ -31,6 +31,7 @@ class _Sums(msgspec.Struct, frozen=True, omit_defaults=True):
     drafts: int
     received_not_yet: int
     carried: Carried | None = None
+    not_understood: int = 0
 
 
 _encoder = msgspec.json.Encoder()
@@ -62,7 +63,7 @@ class SqlBalances:
         self._connection.execute(
             update(runs).where(runs.c.partners.is_not(None)).values(partners=None)
         )
-        told = _Sums(run.sums, run.drafts, run.received_not_yet, run.carried)
+        told = _Sums(run.sums, run.drafts, run.received_not_yet, run.carried, run.not_understood)
         self._connection.execute(
             runs.insert().values(
                 at=run.at,
@@ -204,6 +205,7 @@ def _run(row: Row[Any]) -> Run:
         sums=told.sums,
         drafts=told.drafts,
         received_not_yet=told.received_not_yet,
+        not_understood=told.not_understood,
         differences=row.differences,
         partners=_partners.decode(row.partners) if row.partners else {},
         carried=told.carried,

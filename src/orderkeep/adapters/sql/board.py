@@ -74,13 +74,13 @@ _BACKLOG_OUT = (
     " WHERE sent_at IS NULL ORDER BY row LIMIT ?) unsent"
 )
 _BACKLOG_IN = (
-    "SELECT count(*) FROM (SELECT 1 FROM inbox INDEXED BY ix_inbox_due WHERE consumer = ?"
-    " AND handled_at IS NULL AND dead_at IS NULL LIMIT ?) unhandled"
+    "SELECT count(*), min(received_at) FROM (SELECT received_at FROM inbox INDEXED BY ix_inbox_due"
+    " WHERE consumer = ? AND handled_at IS NULL AND dead_at IS NULL ORDER BY row LIMIT ?) unhandled"
 )
 _UNROUTED = "SELECT count(*) FROM (SELECT 1 FROM inbox WHERE consumer = ? LIMIT ?) there"
 _GIVEN = "SELECT value FROM counters WHERE name = 'orders'"
 _COUNTED = 10_000
-_CONSUMERS = ("quoting", "bridge", "floor")
+_CONSUMERS = ("quoting", "bridge", "floor", "crm")
 _RECEIVERS = (*_CONSUMERS, NOBODY)
 _APPROVALS = Plan(
     (
@@ -175,14 +175,22 @@ class SqlBoard:
 
     def backlog(self, now: datetime) -> Backlog:
         unsent, oldest = self._raw.execute(_BACKLOG_OUT, (_COUNTED,)).fetchone()
-        unhandled = sum(
-            self._raw.execute(_BACKLOG_IN, (consumer, _COUNTED)).fetchone()[0]
+        waiting = [
+            self._raw.execute(_BACKLOG_IN, (consumer, _COUNTED)).fetchone()
             for consumer in _CONSUMERS
-        )
+        ]
+        received = min((since for _, since in waiting if since is not None), default=None)
         given = self._raw.execute(_GIVEN).fetchone()
-        age = (to_micros(now) - oldest) / 1_000_000 if oldest is not None else 0.0
         [unrouted] = self._raw.execute(_UNROUTED, (NOBODY, _COUNTED)).fetchone()
-        return Backlog(self._stages(), given[0] if given else 0, unsent, age, unhandled, unrouted)
+        return Backlog(
+            stages=self._stages(),
+            orders=given[0] if given else 0,
+            unsent=unsent,
+            oldest_unsent_s=_age_s(oldest, now),
+            unhandled=sum(count for count, _ in waiting),
+            oldest_unhandled_s=_age_s(received, now),
+            unrouted=unrouted,
+        )
 
     # --- one order --------------------------------------------------------------------------
 
@@ -289,6 +297,10 @@ class SqlBoard:
             if len(found) >= wanted.limit or monotonic() > ends:
                 return Searched(found, partial=True)
         return Searched(found, partial=first > 0)
+
+
+def _age_s(instant: int | None, now: datetime) -> float:
+    return 0.0 if instant is None else (to_micros(now) - instant) / 1_000_000
 
 
 def _over_the_transport(

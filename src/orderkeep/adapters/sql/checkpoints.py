@@ -2,6 +2,8 @@
 
 import sqlite3
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -14,11 +16,12 @@ LONG_LOG_BYTES = 16 * 1024 * 1024
 """A log of this length is to be written again from its start: syncing a growing file is slow."""
 
 SHRINK_WAL_BYTES = 256 * 1024 * 1024
-"""A log file of this size is given back to the disk when nothing is being written."""
+"""A log file of this size is given back to the disk."""
 
 log = structlog.get_logger()
 
-_TRUNCATE_PATIENCE_MS = 50
+_Written = tuple[int, int]
+_PATIENCE_MS = 50
 _PAGE_BYTES = 4096
 
 
@@ -27,6 +30,10 @@ class Checkpoints:
 
     The log starts again only when it has been moved to its very end, and under load there is
     always a commit more; so the writer moves the last few pages itself, when ``nearly_done``.
+
+    None begins on a log that has been moved to its end already. The next commit starts that log
+    again, and SQLite before 3.51.3 may take what is committed in the very moment in which another
+    checkpoint begins for moved, and lose it (its "WAL-reset bug", https://sqlite.org/wal.html).
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,6 +42,9 @@ class Checkpoints:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="store-checkpoints", daemon=True)
         self._place = Place(path)
+        self._moving = threading.Lock()
+        self._moved: _Written | None = None
+        """The log as it was left when all of it had been moved."""
         self.nearly_done = False
         self.in_place = True
         """Whether the database is still where it was opened; looked at a few times a second."""
@@ -54,9 +64,19 @@ class Checkpoints:
         except FileNotFoundError:
             return 0
 
+    def finish(self, raw: sqlite3.Connection) -> None:
+        """Move what is left, on the writer's own connection between two of its commits."""
+        # Not together: whoever came second would begin where the first has just ended.
+        if not self.nearly_done or not self._moving.acquire(blocking=False):
+            return
+        try:
+            self.nearly_done = False
+            self._move(raw, "TRUNCATE" if self.wal_bytes() > SHRINK_WAL_BYTES else "PASSIVE")
+        finally:
+            self._moving.release()
+
     def _serve(self) -> None:
         link = open_link(self._path)
-        link.raw.execute(f"PRAGMA busy_timeout={_TRUNCATE_PATIENCE_MS}")
         while not self._stop.wait(EVERY_S):
             self._look()
             self._tick(link)
@@ -69,16 +89,44 @@ class Checkpoints:
         self.in_place = in_place
 
     def _tick(self, link: Link) -> None:
+        with self._moving, suppress(sqlite3.Error):  # The disk or a reader: later is as good.
+            if not self._is_moved():
+                length = self._move(link.raw, "PASSIVE")
+                if length > LONG_LOG_BYTES or self.wal_bytes() > SHRINK_WAL_BYTES:
+                    self.nearly_done = True
+
+    def _is_moved(self) -> bool:
+        """Whether nothing was written since all was moved.
+
+        Once something was, the log has been started again, or goes on: nobody starts it anew
+        before the checkpoint that asks here has ended.
+        """
+        return self._moved is not None and self._moved == self._written()
+
+    def _move(self, raw: sqlite3.Connection, mode: str) -> int:
+        """Move what is committed into the database file; the length of the log in bytes."""
+        self._moved = None
+        with _patient(raw):
+            _, pages, moved = raw.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+        if pages == moved:
+            self._moved = self._written()
+        return int(pages) * _PAGE_BYTES
+
+    def _written(self) -> _Written | None:
+        """When the log was written last, and its length."""
         try:
-            if checkpoint(link.raw, "PASSIVE") > LONG_LOG_BYTES:
-                self.nearly_done = True
-            if self.wal_bytes() > SHRINK_WAL_BYTES:
-                checkpoint(link.raw, "TRUNCATE")
-        except sqlite3.Error:
-            return  # a reader or the disk is in the way; a second later is as good
+            found = self._wal.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_mtime_ns, found.st_size
 
 
-def checkpoint(raw: sqlite3.Connection, mode: str) -> int:
-    """Move what is committed into the database file; returns the length of the log in bytes."""
-    _, pages, _ = raw.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
-    return int(pages) * _PAGE_BYTES
+@contextmanager
+def _patient(raw: sqlite3.Connection) -> Iterator[None]:
+    """Wait for readers no longer than who commits next may be kept waiting."""
+    [(before,)] = raw.execute("PRAGMA busy_timeout")
+    raw.execute(f"PRAGMA busy_timeout={_PATIENCE_MS}")
+    try:
+        yield
+    finally:
+        raw.execute(f"PRAGMA busy_timeout={before}")

@@ -1,50 +1,75 @@
-"""Work orders on their way to foreign systems, in Core: one text for both databases."""
+"""Work orders on their way to foreign systems: one text for both databases."""
 
+import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Row, and_, bindparam, func, literal, or_, select, update
+from sqlalchemy import (
+    Connection,
+    and_,
+    bindparam,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 
-from orderkeep.adapters.sql.tables import deliveries
+from orderkeep.adapters.sql.instants import from_micros, to_micros
+from orderkeep.adapters.sql.tables import deliveries, orders
+from orderkeep.bridge.crm import Telling
 from orderkeep.bridge.moves import Delivery
+from orderkeep.bridge.standing import Standing
 from orderkeep.bridge.work import MANY_WAIT, LeaseLost
 from orderkeep.kernel.ids import OrderNo, WorkOrderRef, order_n, order_no
-from orderkeep.orders.order import ARRIVED, Delivered
+from orderkeep.orders.order import ARRIVED, STUCK, Delivered
 
-_MINE = tuple(deliveries.c[name] for name in Delivery.__struct_fields__ if name != "order_no")
+_FIELDS = tuple(name for name in Delivery.__struct_fields__ if name != "order_no")
+_INSTANTS = frozenset({"since", "next_at", "last_sent_at"})
+_COLUMNS = ", ".join(("order_n", *_FIELDS))
 
-# Built once: composing a statement costs more than running it.
-_GET = select(deliveries.c.order_n, *_MINE).where(
-    deliveries.c.destination == bindparam("of"), deliveries.c.reference == bindparam("ref")
+# Every order passes these several times: as texts, since composing a statement and unpacking its
+# row cost more than running it.
+_WANT = (
+    "INSERT INTO deliveries (destination, reference, order_n, state, since, next_at)"
+    " VALUES (?, ?, ?, 'pending', ?, ?) ON CONFLICT (destination, reference) DO NOTHING"
 )
-_DUE = (
-    select(deliveries.c.order_n, *_MINE)
-    .where(deliveries.c.destination == bindparam("of"), deliveries.c.next_at <= bindparam("now"))
-    # What is not there yet goes before asking how what is there gets on: thousands of such looks
-    # must not keep a new order waiting.
-    .order_by(deliveries.c.state.in_([str(state) for state in ARRIVED]), deliveries.c.next_at)
-    .limit(bindparam("most"))
+_MINE = f"SELECT {_COLUMNS} FROM deliveries WHERE destination = ?"
+_GET = f"{_MINE} AND reference = ?"
+# Spelled out as the index has it, which knows no bound values.
+_THERE = ", ".join(f"'{state}'" for state in sorted(ARRIVED))
+_DUE, _DUE_THERE = (
+    f"{_MINE} AND next_at <= ? AND state {which} ({_THERE}) ORDER BY next_at LIMIT ?"
+    for which in ("NOT IN", "IN")
 )
-_HELD = (
-    select(deliveries.c.order_n, *_MINE)
+# As the partial index has it.
+_IN_HAND = "destination = ? AND holder IS NOT NULL AND next_at IS NULL"
+_HOLDERS = (
+    f"SELECT DISTINCT holder FROM deliveries WHERE {_IN_HAND} AND state IN ('sending', 'uncertain')"
+)
+_SILENT = (
+    f"SELECT {_COLUMNS} FROM deliveries WHERE {_IN_HAND} AND state = 'sending'"
+    " AND holder <> ? AND since < ? ORDER BY since LIMIT ?"
+)
+_STANDING = (
+    # The order names its newest work order only: an older one that was replaced stands for nothing.
+    select(
+        orders.c.n,
+        orders.c.needs_person,
+        deliveries.c.reference,
+        deliveries.c.since,
+        deliveries.c.attempts,
+        deliveries.c.detail,
+    )
+    .join(deliveries, deliveries.c.order_n == orders.c.n)
     .where(
-        deliveries.c.destination == bindparam("of"),
-        deliveries.c.holder.is_not(None),
-        deliveries.c.next_at.is_(None),
-        deliveries.c.state.in_([Delivered.SENDING, Delivered.UNCERTAIN]),
+        orders.c.needs_person.in_([str(state) for state in sorted(STUCK)]),
+        deliveries.c.reference == orders.c.work_order_ref,
     )
     .order_by(deliveries.c.since)
     .limit(bindparam("most"))
-)
-_WRITE = (
-    update(deliveries)
-    .where(
-        deliveries.c.destination == bindparam("of"),
-        deliveries.c.reference == bindparam("ref"),
-        deliveries.c.lease_token == bindparam("token"),
-    )
-    .returning(deliveries.c.order_n, *_MINE)
 )
 
 
@@ -52,47 +77,51 @@ class _Work(Protocol):
     @property
     def connection(self) -> Connection: ...
 
+    @property
+    def raw(self) -> sqlite3.Connection: ...
+
+
+def in_hand(row: Delivery | Telling, holder: str, now: datetime) -> dict[str, Any]:
+    """What a row becomes when a sender takes it."""
+    return {
+        "state": Delivered.SENDING,
+        "since": now,
+        "holder": holder,
+        "lease_token": row.lease_token + 1,
+        "attempts": row.attempts + 1,
+        # Nobody else finds it without: only whoever knows that the holder is gone does.
+        "next_at": None,
+    }
+
 
 class SqlDeliveries:
     """Implements ``bridge.work.DeliveryStore``."""
 
     def __init__(self, work: _Work) -> None:
         self._connection = work.connection
+        self._raw = work.raw
 
     def want(
         self, destination: str, reference: WorkOrderRef, order_no: OrderNo, now: datetime
     ) -> None:
-        if self.get(destination, reference) is None:
-            self._connection.execute(
-                deliveries.insert().values(
-                    destination=destination,
-                    reference=reference,
-                    order_n=order_n(order_no),
-                    state=Delivered.PENDING,
-                    since=now,
-                    next_at=now,
-                )
-            )
+        at = to_micros(now)
+        self._raw.execute(_WANT, (destination, reference, order_n(order_no), at, at))
 
     def get(self, destination: str, reference: str) -> Delivery | None:
-        row = self._connection.execute(_GET, {"of": destination, "ref": reference}).one_or_none()
+        row = self._raw.execute(_GET, (destination, reference)).fetchone()
         return None if row is None else _delivery(row)
 
     def due(self, destination: str, now: datetime, limit: int) -> Sequence[Delivery]:
-        rows = self._connection.execute(_DUE, {"of": destination, "now": now, "most": limit})
+        # What is not there yet goes before asking how what is there gets on: thousands of such
+        # looks must not keep a new order waiting. Each question stops when it has enough.
+        at = to_micros(now)
+        rows = self._raw.execute(_DUE, (destination, at, limit)).fetchall()
+        if left := limit - len(rows):
+            rows += self._raw.execute(_DUE_THERE, (destination, at, left)).fetchall()
         return [_delivery(row) for row in rows]
 
     def take(self, row: Delivery, holder: str, now: datetime) -> Delivery:
-        # Without a next_at nobody else finds it: only a start after the holder's end does.
-        return self._write(
-            row,
-            state=Delivered.SENDING,
-            since=now,
-            holder=holder,
-            lease_token=row.lease_token + 1,
-            attempts=row.attempts + 1,
-            next_at=None,
-        )
+        return self._write(row, **in_hand(row, holder, now))
 
     def change(self, row: Delivery, **columns: Any) -> Delivery:
         return self._write(row, **columns)
@@ -102,6 +131,9 @@ class SqlDeliveries:
         return self._connection.execute(
             update(deliveries).where(too_far).values(next_at=now)
         ).rowcount
+
+    def standing(self, limit: int) -> Sequence[Standing]:
+        return [_standing(row) for row in self._connection.execute(_STANDING, {"most": limit})]
 
     def waiting(self, destination: str) -> int:
         first = (
@@ -118,11 +150,14 @@ class SqlDeliveries:
         counted = select(func.count()).select_from(first)
         return int(self._connection.execute(counted).scalar_one())
 
-    def held(self, destination: str, limit: int) -> Sequence[Delivery]:
-        return [
-            _delivery(row)
-            for row in self._connection.execute(_HELD, {"of": destination, "most": limit})
-        ]
+    def holders(self, destination: str) -> set[str]:
+        return {holder for (holder,) in self._raw.execute(_HOLDERS, (destination,))}
+
+    def silent(
+        self, destination: str, ours: str, before: datetime, limit: int
+    ) -> Sequence[Delivery]:
+        asked = (destination, ours, to_micros(before), limit)
+        return [_delivery(row) for row in self._raw.execute(_SILENT, asked)]
 
     def abandon(self, destination: str, now: datetime, holder: str | None) -> int:
         sending = and_(
@@ -151,16 +186,44 @@ class SqlDeliveries:
         )
 
     def _write(self, row: Delivery, **columns: Any) -> Delivery:
-        mine = {"of": row.destination, "ref": row.reference, "token": row.lease_token}
-        # The columns to be set are those among the parameters that are columns.
-        written = self._connection.execute(_WRITE, {**mine, **columns}).one_or_none()
+        mine = (row.destination, row.reference, row.lease_token)
+        values = [_bound(value) for value in columns.values()]
+        written = self._raw.execute(_writing(tuple(columns)), (*values, *mine)).fetchone()
         if written is None:
-            raise LeaseLost(row.reference)
+            raise LeaseLost(row.reference, holder=row.holder)
         return _delivery(written)
 
 
-def _delivery(row: Row[Any]) -> Delivery:
-    columns = dict(row._mapping)  # noqa: SLF001  # SQLAlchemy's public name for it.
-    number = order_no(columns.pop("order_n"))
-    state = Delivered(columns.pop("state"))
-    return Delivery(order_no=number, state=state, **columns)
+@lru_cache
+def _writing(columns: tuple[str, ...]) -> str:
+    """Sets columns of a row that is as it was read."""
+    unknown = [name for name in columns if name not in _FIELDS]
+    if unknown:
+        raise TypeError(f"a delivery has no {', '.join(unknown)}")
+    chosen = ", ".join(f"{name} = ?" for name in columns)
+    return (
+        f"UPDATE deliveries SET {chosen} WHERE destination = ? AND reference = ?"
+        f" AND lease_token = ? RETURNING {_COLUMNS}"
+    )
+
+
+def _bound(value: Any) -> Any:
+    return to_micros(value) if isinstance(value, datetime) else value
+
+
+def _delivery(row: Sequence[Any]) -> Delivery:
+    number, *values = row
+    columns = dict(zip(_FIELDS, values, strict=True))
+    for name in _INSTANTS:
+        if columns[name] is not None:
+            columns[name] = from_micros(columns[name])
+    columns["state"] = Delivered(columns["state"])
+    columns["recall_wanted"] = bool(columns["recall_wanted"])  # SQLite has no truth, only numbers
+    return Delivery(order_no=order_no(number), **columns)
+
+
+def _standing(row: Any) -> Standing:
+    reference = WorkOrderRef(row.reference)
+    return Standing(
+        order_no(row.n), reference, row.needs_person, row.since, row.attempts, row.detail or ""
+    )

@@ -1,21 +1,31 @@
-"""How foreign systems are doing, in Core: one text for both databases."""
+"""How foreign systems are doing: one text for both databases."""
 
+import sqlite3
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, bindparam, select, text, update
+from sqlalchemy import Connection, and_, text, update
 
+from orderkeep.adapters.sql.instants import from_micros
 from orderkeep.adapters.sql.tables import destinations
 from orderkeep.bridge.destinations import Destination, Paused
 from orderkeep.bridge.pace import Pace
 
 _pace = msgspec.json.Decoder(Pace)
-_GET = select(destinations).where(destinations.c.name == bindparam("of"))
+# As a text: every step of a line looks.
+_GET = (
+    "SELECT name, version, pace, paused_by, paused_because, paused_since, cursor"
+    " FROM destinations WHERE name = ?"
+)
 # Both databases understand this, and two processes that begin at once get one row.
 _KNOW = text("INSERT INTO destinations (name) VALUES (:of) ON CONFLICT (name) DO NOTHING")
 
 
 class _Work(Protocol):
+    @property
+    def raw(self) -> sqlite3.Connection: ...
+
     @property
     def connection(self) -> Connection: ...
 
@@ -25,9 +35,10 @@ class SqlDestinations:
 
     def __init__(self, work: _Work) -> None:
         self._connection = work.connection
+        self._raw = work.raw
 
     def get(self, name: str) -> Destination:
-        row = self._connection.execute(_GET, {"of": name}).one_or_none()
+        row = self._raw.execute(_GET, (name,)).fetchone()
         return Destination(name) if row is None else _destination(row)
 
     def keep_pace(self, name: str, pace: Pace, version: int) -> bool:
@@ -69,14 +80,12 @@ class SqlDestinations:
         return self._connection.execute(changed).rowcount == 1
 
 
-def _destination(row: Row[Any]) -> Destination:
-    paused = None
-    if row.paused_since is not None:
-        paused = Paused(row.paused_by, row.paused_because, row.paused_since)
+def _destination(row: Sequence[Any]) -> Destination:
+    name, version, pace, paused_by, because, since, cursor = row
     return Destination(
-        name=row.name,
-        version=row.version,
-        pace=_pace.decode(row.pace) if row.pace else None,
-        paused=paused,
-        cursor=row.cursor,
+        name=name,
+        version=version,
+        pace=_pace.decode(pace) if pace else None,
+        paused=None if since is None else Paused(paused_by, because, from_micros(since)),
+        cursor=cursor,
     )

@@ -12,6 +12,7 @@ from orderkeep.floor.work_order import Job
 _COLUMNS = tuple(jobs.c[name] for name in Job.__struct_fields__)
 
 _GET = select(*_COLUMNS).where(jobs.c.reference == bindparam("ref"))
+_HOLD = _GET.with_for_update()
 _PUT = update(jobs).where(jobs.c.reference == bindparam("ref"))
 
 
@@ -27,8 +28,10 @@ class SqlFloor:
         self._connection = work.connection
 
     def get(self, reference: str) -> Job | None:
-        row = self._connection.execute(_GET, {"ref": reference}).one_or_none()
-        return None if row is None else _job(row)
+        return self._one(_GET, reference)
+
+    def hold(self, reference: str) -> Job | None:
+        return self._one(_HOLD, reference)
 
     def add(self, job: Job) -> None:
         self._connection.execute(jobs.insert().values(**_columns(job)))
@@ -41,6 +44,10 @@ class SqlFloor:
         page = select(*_COLUMNS).order_by(jobs.c.row).limit(limit)
         rows = self._connection.execute(page if after is None else page.where(jobs.c.row > begun))
         return [_job(row) for row in rows]
+
+    def _one(self, query: Any, reference: str) -> Job | None:
+        row = self._connection.execute(query, {"ref": reference}).one_or_none()
+        return None if row is None else _job(row)
 
 
 def _columns(job: Job) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from datetime import timedelta
 from typing import Any, Generic, Protocol, TypeVar
 
 from orderkeep.adapters.sql.work import SqlWork
+from orderkeep.intake.ports import Backlog
+from orderkeep.kernel.answers import Answer
 from orderkeep.kernel.errors import OrderkeepError, StoreBusy
 from orderkeep.kernel.failpoints import failpoint, reach
 
@@ -18,6 +20,7 @@ AFTER_COMMIT = failpoint("store.after_commit", "the whole batch; nobody has been
 
 ItemT = TypeVar("ItemT")
 ItemT_contra = TypeVar("ItemT_contra", contravariant=True)
+OutcomeT = TypeVar("OutcomeT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +56,23 @@ class Lane(Protocol[ItemT_contra]):
         ...
 
 
+class Hot(Generic[ItemT, OutcomeT]):
+    """What waits in a lane and what comes of it, on either database; it does nothing itself."""
+
+
 class Lanes(Protocol):
     """Where a hot path leaves its items."""
 
-    def submit(self, lane: Any, item: Any) -> Awaitable[Any]:
+    def submit(self, lane: Hot[ItemT, OutcomeT], item: ItemT) -> Awaitable[OutcomeT]:
         """Run the item in a shared commit; returning means it is on disk."""
+        ...
+
+    def leave(self, lane: Hot[ItemT, Any], item: ItemT, answer: Answer) -> None:
+        """The same without waiting: ``answer`` is told the outcome on the event loop."""
+        ...
+
+    def backlog(self, lane: Hot[Any, Any]) -> Backlog:
+        """What waits in a lane, with what of it is being run."""
         ...
 
 
@@ -112,7 +127,7 @@ def commit(raw: sqlite3.Connection) -> None:
         raise CommitFailed(str(error)) from error
 
 
-class UnitLane:
+class UnitLane(Hot[Callable[[SqlWork], Any], Any]):
     """Ordinary units of work, each in its own savepoint."""
 
     gates: Gates | None = None
@@ -158,7 +173,7 @@ def busy(error: Exception) -> StoreBusy:
     return refusal
 
 
-class HalvingLane(ABC, Generic[ItemT]):
+class HalvingLane(ABC, Hot[ItemT, OutcomeT]):
     """Runs a batch as one; a bad item is found by splitting, and undone alone."""
 
     def run(self, work: SqlWork, items: Sequence[ItemT]) -> Sequence[Any]:
@@ -171,9 +186,11 @@ class HalvingLane(ABC, Generic[ItemT]):
         try:
             outcomes = self.run_all(own, items)
             own.finish()
-        except sqlite3.OperationalError:
-            raise  # the disk's fault, not an item's: nothing of the transaction is to be kept
         except Exception as error:  # noqa: BLE001  # one item is bad: which one?
+            found = getattr(error, "orig", error)  # SQLAlchemy wraps what the driver raised
+            if isinstance(found, sqlite3.OperationalError):
+                # The disk's fault, not an item's: nothing of the transaction is to be kept.
+                raise found from None
             undo(work.raw, None if alone else "batch", error)
             return self._halves(work, items, error)
         if not alone:
@@ -190,6 +207,18 @@ class HalvingLane(ABC, Generic[ItemT]):
             return [Failed(error)]
         middle = len(items) // 2
         return [*self.run(work, items[:middle]), *self.run(work, items[middle:])]
+
+
+class UnitBatch(HalvingLane[Callable[[SqlWork], Any], Any]):
+    """Units of workers, all as one; each must bear to be run again.
+
+    A savepoint and a fresh work for each took as long as most of them do.
+    """
+
+    gates: Gates | None = None
+
+    def run_all(self, work: SqlWork, items: Sequence[Callable[[SqlWork], Any]]) -> Sequence[Any]:
+        return [unit(work) for unit in items]
 
 
 def undo(raw: sqlite3.Connection, savepoint: str | None, error: Exception) -> None:

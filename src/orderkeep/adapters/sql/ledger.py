@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from orderkeep.adapters.sql.balance import Count, hinted
+from orderkeep.adapters.sql.version import is_served, not_served
 from orderkeep.kernel.errors import Refused
 from orderkeep.kernel.ids import OrderNo, order_no
 from orderkeep.ledger.balance import Balance
@@ -26,9 +27,6 @@ from orderkeep.orders.order import Stage
 from orderkeep.orders.view import BoardRow
 
 T = TypeVar("T")
-
-SCHEMA = "0001"
-"""The schema this file reads; a test compares it with the newest migration."""
 
 BUSY_TIMEOUT_S = 5.0
 _DESTINATION = "mes"
@@ -80,7 +78,10 @@ _KEYS_OF_OTHERS = (
     " OR k.body_sha256 IS NOT o.body_sha256"
 )
 
-_EXPORT = "SELECT n, client_ref, channel, stage, mes_state FROM orders ORDER BY n"
+_EXPORT = (
+    "SELECT o.n, o.client_ref, o.channel, o.stage, o.mes_state, c.state FROM orders o"
+    " LEFT JOIN crm_orders c ON c.order_n = o.n ORDER BY o.n"
+)
 _EXPORTED = (
     "SELECT order_n, seq, kind, stage, at, actor_kind, actor_id FROM events ORDER BY order_n, seq"
 )
@@ -101,12 +102,9 @@ class SqlLedger:
         self._raw.execute("PRAGMA temp_store=MEMORY")
         self._raw.execute("PRAGMA cache_size=-65536")
         found = _schema(self._raw)
-        if found != SCHEMA:
+        if not is_served(found):
             self.close()
-            raise NotReadable(
-                f"{path} has schema {found or 'none'}, this program needs {SCHEMA}:"
-                " run `orderkeep migrate` first."
-            )
+            raise NotReadable(not_served(found, str(path)))
 
     @contextmanager
     def snapshot(self) -> Iterator["SqlSnapshot"]:
@@ -190,20 +188,20 @@ class SqlSnapshot:
     # --- the balance ------------------------------------------------------------------------------
 
     def balance(self, now: datetime) -> Balance:
-        return Count(self._raw, lambda: _Asides(self._raw).of).balance(now)
+        return Count(self._raw, lambda: _sets(hinted(self._raw, _PARKED))).balance(now)
 
     # --- export -----------------------------------------------------------------------------------
 
     def exported(self) -> Iterator[dict[str, Any]]:
         """Every order with its events, as `orderkeep export --json` prints it."""
         events = _Walk(self._raw.execute(_EXPORTED))
-        for n, client_ref, channel, stage, mes_state in self._raw.execute(_EXPORT):
+        for n, client_ref, channel, stage, mes_state, crm_state in self._raw.execute(_EXPORT):
             yield {
                 "order_no": order_no(n),
                 "client_ref": client_ref,
                 "channel": channel,
                 "stage": stage,
-                "delivery": {"mes": mes_state, "crm": None},
+                "delivery": {"mes": mes_state, "crm": crm_state},
                 "events": [_exported(*event[1:]) for event in events.of(n)],
             }
 

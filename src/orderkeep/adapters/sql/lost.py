@@ -1,12 +1,13 @@
 """The list of orders that other systems lost, in Core: one text for both databases."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
-from typing import Any, Protocol
+from datetime import datetime, timedelta
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 from sqlalchemy import Connection, Row, and_, func, insert, literal, or_, select, update
 
+from orderkeep.access.keys import OFFICE
 from orderkeep.adapters.sql.tables import lost_orders as lost
 from orderkeep.adapters.sql.tables import orders, partners
 from orderkeep.kernel.ids import OrderNo, order_n, order_no
@@ -15,10 +16,20 @@ from orderkeep.ledger.lost_list import Entry, LostChanged, LostNotFound, LostSta
 
 CHUNK = 500
 """Numbers in one question; databases have a bound."""
+LONGEST_REST = timedelta(hours=6)
+"""Between two looks at the MES there are minutes, at most."""
 
 _encoder = msgspec.json.Encoder()
 _facts = msgspec.json.Decoder(LostOrder)
 _ENTRY = tuple(lost.c[name] for name in Entry.__struct_fields__ if name != "order")
+_MAY_BE_THEIRS = or_(
+    lost.c.partner.is_(None),
+    partners.c.id == lost.c.partner,
+    partners.c.name == lost.c.partner,
+    partners.c.id == OFFICE,
+)
+
+T = TypeVar("T")
 
 
 class _Work(Protocol):
@@ -39,21 +50,23 @@ class SqlLost:
             found |= set(self._connection.execute(select(lost.c.number).where(mine)).scalars())
         return found
 
-    def held(self, numbers: Sequence[str]) -> dict[str, OrderNo]:
+    def held(self, rows: Sequence[LostOrder]) -> dict[str, OrderNo]:
         found: dict[str, OrderNo] = {}
         # The index goes by partner first; there are few of them.
-        houses = self._connection.execute(select(partners.c.id)).scalars().all()
-        for some in _chunks(numbers):
-            own = {n: text for text in some if (n := order_n(text)) is not None}
+        houses = self._connection.execute(select(partners.c.id, partners.c.name)).all()
+        for some in _chunks(rows):
+            own = {n: one.number for one in some if (n := _own(one.number)) is not None}
             there = select(orders.c.n).where(orders.c.n.in_(own))
             found |= {own[n]: order_no(n) for n in self._connection.execute(there).scalars()}
             for house in houses:
-                theirs = and_(orders.c.partner_id == house, orders.c.client_ref.in_(some))
-                rows = self._connection.execute(
-                    select(orders.c.client_ref, orders.c.n).where(theirs)
-                )
-                found |= {row.client_ref: order_no(row.n) for row in rows}
+                numbers = [one.number for one in some if _may_be_of(one, *house)]
+                found |= self._of(house.id, numbers)
         return found
+
+    def _of(self, partner_id: str, numbers: Sequence[str]) -> dict[str, OrderNo]:
+        theirs = and_(orders.c.partner_id == partner_id, orders.c.client_ref.in_(numbers))
+        rows = self._connection.execute(select(orders.c.client_ref, orders.c.n).where(theirs))
+        return {row.client_ref: order_no(row.n) for row in rows}
 
     def add(
         self,
@@ -68,6 +81,7 @@ class SqlLost:
             {
                 "source": source,
                 "number": one.number,
+                "partner": one.partner,
                 "facts": _encoder.encode(one).decode(),
                 "imported_at": now,
                 "imported_by": by,
@@ -91,7 +105,7 @@ class SqlLost:
                 orders,
                 and_(orders.c.partner_id == partners.c.id, orders.c.client_ref == lost.c.number),
             )
-            .where(lost.c.state == LostState.OPEN)
+            .where(lost.c.state == LostState.OPEN, _MAY_BE_THEIRS)
             .order_by(lost.c.row)
         )
         found = self._connection.execute(come.limit(limit or 1)).all()
@@ -147,7 +161,8 @@ class SqlLost:
     def to_look(self, now: datetime, limit: int) -> Sequence[Entry]:
         due = (
             select(lost.c.facts, *_ENTRY)
-            .where(lost.c.look_at <= now)
+            # What lies farther ahead than any rest was written before the clock was set back.
+            .where(or_(lost.c.look_at <= now, lost.c.look_at > now + LONGEST_REST))
             .order_by(lost.c.look_at, lost.c.row)
             .limit(limit)
         )
@@ -158,9 +173,20 @@ class SqlLost:
         self._connection.execute(update(lost).where(lost.c.row == row).values(**told))
 
 
-def _chunks(numbers: Sequence[str]) -> Iterator[Sequence[str]]:
-    for at in range(0, len(numbers), CHUNK):
-        yield numbers[at : at + CHUNK]
+def _own(number: str) -> int | None:
+    """Our own order of this number; digits alone are somebody else's, whatever they add up to."""
+    n = order_n(number)
+    return n if n is not None and number.upper() == order_no(n) else None
+
+
+def _may_be_of(row: LostOrder, partner_id: str, name: str) -> bool:
+    """Whether a partner's order may be the one; by hand the office brings back everybody's."""
+    return row.partner in {None, partner_id, name} or partner_id == OFFICE
+
+
+def _chunks(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    for at in range(0, len(rows), CHUNK):
+        yield rows[at : at + CHUNK]
 
 
 def _escaped(text: str) -> str:

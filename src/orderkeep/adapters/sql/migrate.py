@@ -5,33 +5,41 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orderkeep.adapters.sql.connections import database_path, open_link
+from orderkeep.adapters.sql.version import HEAD, is_served, not_served
 from orderkeep.kernel.errors import OrderkeepError
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0001"
-"""The newest migration; a test compares it with the files."""
-
 _SCRIPTS = Path(__file__).parent / "migrations"
 
 
 class SchemaBehind(OrderkeepError):
-    """The database is older or newer than this program."""
+    """The database is older than this program, or too new for it."""
+
+
+def behind(found: str | None, where: str = "The database") -> SchemaBehind:
+    """Why this program does not serve a database, and what to do."""
+    return SchemaBehind(not_served(found, where))
 
 
 def migrate(url: str) -> str:
-    """Run the migrations that are missing, all or none; returns the version reached.
+    """Run the migrations that are missing, all or none; returns the version that is there then.
+
+    A schema of a later release stays as it is, where this program runs on it.
 
     Raises:
+        SchemaBehind: it is too new for this program.
         StoreMisconfigured: the address or the file system will not do.
     """
     path = database_path(url)
     path.parent.mkdir(parents=True, exist_ok=True)
     link = open_link(path)
     try:
-        if _version(link.raw) == HEAD:
-            return HEAD
+        if is_served(found := _version(link.raw)):
+            return found or HEAD
+        if found is not None and found > HEAD:
+            raise behind(found, str(path))
         from alembic import command  # noqa: PLC0415  # A third of a second, rarely needed.
 
         link.raw.execute("BEGIN IMMEDIATE")
@@ -68,11 +76,8 @@ def require_current(path: Path) -> None:
             found = _version(link.raw)
         finally:
             link.close()
-    if found != HEAD:
-        raise SchemaBehind(
-            f"{path} has schema {found or 'none'}, this program needs {HEAD}:"
-            " run `orderkeep migrate` first."
-        )
+    if not is_served(found):
+        raise behind(found, str(path))
 
 
 def _version(raw: sqlite3.Connection) -> str | None:

@@ -6,26 +6,30 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from orderkeep.adapters.sql.behind import Behind
-from orderkeep.adapters.sql.checkpoints import Checkpoints, checkpoint
+from orderkeep.adapters.sql.checkpoints import Checkpoints
 from orderkeep.adapters.sql.connections import Link, database_path, facts, open_link
 from orderkeep.adapters.sql.hot_sqlite.accept import AcceptBatch, SqlAcceptLane
+from orderkeep.adapters.sql.hot_sqlite.arrivals import ArrivalBatch
 from orderkeep.adapters.sql.hot_sqlite.claim import ClaimBatch, SqlClaimLane
-from orderkeep.adapters.sql.lanes import RETRY_AFTER, Lane, UnitLane
+from orderkeep.adapters.sql.lanes import RETRY_AFTER, Hot, Lane, UnitBatch, UnitLane
 from orderkeep.adapters.sql.lock import ServerLock
 from orderkeep.adapters.sql.migrate import require_current
 from orderkeep.adapters.sql.room import has_room
 from orderkeep.adapters.sql.work import SqlWork
 from orderkeep.adapters.sql.writer import Told, Waiting, Writer
+from orderkeep.intake.ports import Backlog
+from orderkeep.kernel.answers import Answer
 from orderkeep.kernel.bells import Bells
 from orderkeep.kernel.errors import StoreBusy
 from orderkeep.orders.policy import Policy
 from orderkeep.orders.view import BoardRow
 
 T = TypeVar("T")
+ItemT = TypeVar("ItemT")
+OutcomeT = TypeVar("OutcomeT")
 
 HOT_SHARE = 512
 """Items of a hot lane in one commit: more would make the first of them wait too long."""
@@ -59,6 +63,8 @@ class SqliteStore:
         self.path = path
         self.presence = None
         """Nobody else serves this file: nobody has to see that we live."""
+        self.telling = None
+        """Nor has anybody to be told what we do."""
         self._bells = bells
         self._lock = lock
         self._watchers: list[Callable[[Sequence[BoardRow]], None]] = []
@@ -71,10 +77,11 @@ class SqliteStore:
         # Lanes opened first go first: accepting before claiming before everything else.
         self._accepting = AcceptBatch()
         self._claiming = ClaimBatch()
-        for hot in (self._accepting, self._claiming):
+        self._arriving = ArrivalBatch()
+        for hot in (self._accepting, self._claiming, self._arriving):
             self._open_lane(hot, HOT_SHARE)
         self._units = self._writer.add_lane(UnitLane(), UNIT_SHARE, UNITS_IN_A_RUSH)
-        self._later = self._writer.add_lane(UnitLane(), BEHIND_SHARE, BEHIND_IN_A_RUSH)
+        self._later = self._writer.add_lane(UnitBatch(), BEHIND_SHARE, BEHIND_IN_A_RUSH)
         self.behind: Behind[SqlWork] = Behind(self)
         self._reader = open_link(path, read_only=True)
         self._reader.rows = {}
@@ -100,13 +107,21 @@ class SqliteStore:
         """Whether many orders are coming in at once just now."""
         return self._writer.in_a_rush
 
-    def submit(self, lane: Lane[Any], item: Any) -> Awaitable[Any]:
+    def submit(self, lane: Hot[ItemT, OutcomeT], item: ItemT) -> Awaitable[OutcomeT]:
         """Run an item of a hot lane in a shared commit."""
         return self._writer.submit(self._lanes[id(lane)], item)
 
+    def leave(self, lane: Hot[ItemT, Any], item: ItemT, answer: Answer) -> None:
+        """The same for who does not wait: ``answer`` is told on the event loop."""
+        self._writer.leave(self._lanes[id(lane)], item, answer)
+
+    def backlog(self, lane: Hot[Any, Any]) -> Backlog:
+        """What waits in a hot lane, with what of it is being written."""
+        return self._writer.backlog(self._lanes[id(lane)])
+
     def accepting(self, policy: Policy) -> SqlAcceptLane:
         """Where intake leaves its submissions."""
-        return SqlAcceptLane(self, self._accepting, policy)
+        return SqlAcceptLane(self, self._accepting, self._arriving, policy)
 
     def claiming(self) -> SqlClaimLane:
         """Where operators take orders."""
@@ -187,21 +202,14 @@ class SqliteStore:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     def _open_lane(self, lane: Lane[Any], share: int) -> None:
         self._lanes[id(lane)] = self._writer.add_lane(lane, share)
 
     def _keep_log_short(self) -> None:
-        if self._checkpoints.nearly_done:
-            self._checkpoints.nearly_done = False
-            checkpoint(self._writer.link.raw, "PASSIVE")
+        self._checkpoints.finish(self._writer.link.raw)
 
 
 def open_store(url: str, bells: Bells, *, serve: bool = False) -> SqliteStore:

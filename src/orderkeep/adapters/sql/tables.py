@@ -3,6 +3,7 @@
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     ForeignKey,
     Index,
@@ -240,6 +241,10 @@ inbox = Table(
     Column("handled_at", UtcDateTime),
     Column("dead_at", UtcDateTime),
     Column("why", Text),
+    Column("fingerprint", String(16)),  # of what it died of; stays when it is sent again
+    Column("replays", SmallInteger, nullable=False, server_default="0"),  # how often that was
+    # A dead letter without its group would be counted nowhere.
+    CheckConstraint("dead_at IS NULL OR fingerprint IS NOT NULL", name="ck_inbox_dead_group"),
     # Kept for ever: a replay next year must still be recognised.
     UniqueConstraint("consumer", "message_id", name="uq_inbox_message"),
 )
@@ -262,6 +267,7 @@ quarantine = Table(
     Column("why", Text, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("settled_at", UtcDateTime),
+    Column("fingerprint", String(16), nullable=False),
 )
 
 # A work order's way to a foreign system; the order's events say the same, in the same commit.
@@ -292,7 +298,23 @@ Index(
     sqlite_where=text("next_at IS NOT NULL"),
     postgresql_where=text("next_at IS NOT NULL"),
 )
+_NOT_THERE = text("next_at IS NOT NULL AND state NOT IN ('applied', 'confirmed', 'received')")
+Index(
+    "ix_deliveries_to_send",  # not behind thousands of looks at how what is there gets on
+    deliveries.c.destination,
+    deliveries.c.next_at,
+    sqlite_where=_NOT_THERE,
+    postgresql_where=_NOT_THERE,
+)
 Index("ix_deliveries_order", deliveries.c.order_n)
+_IN_HAND = text("holder IS NOT NULL AND next_at IS NULL")
+Index(
+    "ix_deliveries_held",  # every second somebody asks who holds any
+    deliveries.c.destination,
+    deliveries.c.holder,
+    sqlite_where=_IN_HAND,
+    postgresql_where=_IN_HAND,
+)
 
 # --- quoting ----------------------------------------------------------------------------------
 
@@ -546,6 +568,7 @@ lost_orders = Table(
     Column("row", _RowId, primary_key=True),
     Column("source", String(64), nullable=False),  # the system that holds or lost it
     Column("number", String(200), nullable=False),  # what that system calls it
+    Column("partner", String(400)),  # whose it is, as the table says: numbers are each one's own
     Column("facts", Text, nullable=False),  # JSON: the columns that were imported
     Column("imported_at", UtcDateTime, nullable=False),
     Column("imported_by", String(80), nullable=False),
@@ -583,6 +606,92 @@ destinations = Table(
     Column("cursor", Text),  # how far its feed of changes has been read
 )
 
+# An order's way to the CRM: one row an order, so that no news overtakes an older one.
+crm_orders = Table(
+    "crm_orders",
+    metadata,
+    Column("order_n", _RowId, ForeignKey("orders.n"), primary_key=True, autoincrement=False),
+    Column("state", String(16), nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+    Column("told", Integer, nullable=False, server_default="0"),  # the version told last
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("next_at", UtcDateTime),  # when the bridge has something to do with it
+    Column("holder", String(64)),  # who is sending; taken over only when proven gone
+    Column("lease_token", Integer, nullable=False, server_default="0"),
+    Column("detail", Text),
+    Column("news_since", UtcDateTime, nullable=False),  # since when the news behind it waits
+    Column("differs", Text),  # what the CRM shows else, when it was last asked
+)
+Index(
+    "ix_crm_orders_due",
+    crm_orders.c.next_at,
+    sqlite_where=text("next_at IS NOT NULL"),
+    postgresql_where=text("next_at IS NOT NULL"),
+)
+Index(
+    "ix_crm_orders_held",
+    crm_orders.c.since,
+    sqlite_where=text("next_at IS NULL AND state = 'sending'"),
+    postgresql_where=text("next_at IS NULL AND state = 'sending'"),
+)
+
+_ODD = text(
+    "next_at IS NULL AND (differs IS NOT NULL OR state NOT IN ('applied', 'confirmed', 'sending'))"
+)
+Index(
+    "ix_crm_orders_odd",  # what the balance names, however many orders are as they should be
+    crm_orders.c.order_n,
+    sqlite_where=_ODD,
+    postgresql_where=_ODD,
+)
+
+# What became of each piece of news that the CRM was told.
+crm_told = Table(
+    "crm_told",
+    metadata,
+    Column("order_n", BigInteger, primary_key=True, autoincrement=False),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("kind", String(32), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("detail", Text),
+    sqlite_with_rowid=False,
+)
+
+# What a foreign system said and nobody understood: kept as it came, until a person has read it.
+unknown_messages = Table(
+    "unknown_messages",
+    metadata,
+    Column("row", _RowId, primary_key=True),
+    Column("source", String(64), nullable=False),
+    Column("message_id", String(200), nullable=False),  # empty where it has none
+    Column("body_sha256", String(64), nullable=False),  # of the whole body
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),  # its beginning, see bridge/tray.py
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("headers", Text, nullable=False),  # JSON, without what could let anybody in
+    Column("state", String(16), nullable=False),  # open given aside
+    Column("order_no", String(32)),
+    Column("handled_by", String(80)),
+    Column("handled_at", UtcDateTime),
+    Column("note", Text),
+    UniqueConstraint("source", "message_id", "body_sha256", name="uq_unknown_messages_message"),
+)
+Index("ix_unknown_messages_state", unknown_messages.c.state, unknown_messages.c.source)
+
+# The rights to one call each at once, which all bridges share: see bridge/places.py.
+destination_places = Table(
+    "destination_places",
+    metadata,
+    Column("destination", String(32), primary_key=True),
+    Column("n", Integer, primary_key=True, autoincrement=False),
+    Column("holder", String(64)),
+    Column("beat", Integer, nullable=False, server_default="0"),  # grows while its holder moves
+    Column("asked_by", String(64)),  # who gets it next
+)
+
 # --- dead letters ---------------------------------------------------------------------------------
 
 Index(
@@ -590,6 +699,43 @@ Index(
     inbox.c.row,
     sqlite_where=text("dead_at IS NOT NULL AND handled_at IS NULL"),
     postgresql_where=text("dead_at IS NOT NULL AND handled_at IS NULL"),
+)
+
+Index(
+    "ix_inbox_dead_consumer",  # counted for every scrape of the metrics
+    inbox.c.consumer,
+    sqlite_where=text("dead_at IS NOT NULL AND handled_at IS NULL"),
+    postgresql_where=text("dead_at IS NOT NULL AND handled_at IS NULL"),
+)
+Index(
+    "ix_inbox_failed",  # tried in vain, and to be tried again: few, however long the backlog
+    inbox.c.next_at,
+    sqlite_where=text("attempts > 0 AND handled_at IS NULL AND dead_at IS NULL"),
+    postgresql_where=text("attempts > 0 AND handled_at IS NULL AND dead_at IS NULL"),
+)
+
+# Groups are counted, and their letters found in the order they came, without reading what lies in
+# the rows. SQLite looks only into an index that has every column it is asked of.
+Index(
+    "ix_inbox_dead_group",
+    inbox.c.fingerprint,
+    inbox.c.row,
+    inbox.c.order_key,
+    inbox.c.received_at,
+    inbox.c.dead_at,
+    inbox.c.replays,
+    inbox.c.handled_at,
+    sqlite_where=text("dead_at IS NOT NULL AND handled_at IS NULL"),
+    postgresql_where=text("dead_at IS NOT NULL AND handled_at IS NULL"),
+)
+Index(
+    "ix_quarantine_group",
+    quarantine.c.fingerprint,
+    quarantine.c.row,
+    quarantine.c.at,
+    quarantine.c.settled_at,
+    sqlite_where=text("settled_at IS NULL"),
+    postgresql_where=text("settled_at IS NULL"),
 )
 
 replays = Table(
@@ -609,6 +755,9 @@ replays = Table(
     Column("next_at", UtcDateTime, nullable=False),
     Column("trail", Text, nullable=False),  # JSON: who did what when
     Column("approved_by", String(80)),
+    Column("redirect_to", String(32)),
+    Column("seen_by", String(80)),
+    Column("release", String(200)),
 )
 
 replay_items = Table(
@@ -622,8 +771,25 @@ replay_items = Table(
     Column("sent_at", UtcDateTime),
     Column("body_before", LargeBinary),  # of an edited letter only, and for ever
     Column("body_after", LargeBinary),
+    Column("source", String(16), nullable=False),  # inbox, or quarantine: then body_after is whole
+    Column("sent_as", String(200)),  # the id of what was made of a message in quarantine
 )
 Index("ix_replay_items_letter", replay_items.c.letter_row)
+Index(  # counted, and gone on with, while it is under way
+    "ix_replay_items_state", replay_items.c.replay_id, replay_items.c.state, replay_items.c.place
+)
+
+# What people know about a group, for when it comes again, too.
+letter_groups = Table(
+    "letter_groups",
+    metadata,
+    Column("fingerprint", String(32), primary_key=True),
+    Column("owner", String(80), nullable=False),
+    Column("note", Text, nullable=False),
+    Column("by", String(80), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("release", String(200)),
+)
 
 parked_letters = Table(
     "parked_letters",
@@ -634,3 +800,93 @@ parked_letters = Table(
     Column("why", Text, nullable=False),
     Column("at", UtcDateTime, nullable=False),
 )
+
+# --- taking over from existing queues -------------------------------------------------------------
+
+# Every message of a source, for ever: its row is written with the order that it became.
+arrivals = Table(
+    "arrivals",
+    metadata,
+    Column("source", String(32), primary_key=True),
+    Column("message_id", String(200), primary_key=True),
+    Column("body_sha256", String(64), nullable=False),  # of the bytes as they came
+    Column("at", UtcDateTime, nullable=False),
+    Column("fate", String(16), nullable=False),  # see intake/arrivals.py
+    Column("order_n", BigInteger),
+    sqlite_with_rowid=False,
+)
+
+# How far a source is taken over, who said so, and how its connection is doing.
+sources = Table(
+    "sources",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("mode", String(16), nullable=False),  # off tap shadow live back
+    Column("since", UtcDateTime, nullable=False),
+    Column("by", String(80), nullable=False),
+    Column("because", Text, nullable=False),
+    Column("takes", String(16)),  # live: copies, or the original queue
+    Column("settled_at", UtcDateTime),  # the way back: nothing of ours is at the broker any more
+    Column("cursor", Text),  # how far a database has been read
+    Column("seen_at", UtcDateTime),  # when somebody last looked after it
+    Column("last_at", UtcDateTime),  # of its last message
+    Column("trouble", Text),  # why it is not connected
+    # Grows with every step and every look into its database; what an older look read is not kept.
+    Column("lease_token", Integer, nullable=False, server_default="0"),
+)
+
+# Where the home of a partner's or a channel's orders is; whoever has none is mastered here.
+homes = Table(
+    "homes",
+    metadata,
+    Column("kind", String(16), primary_key=True),  # partner channel
+    Column("name", String(64), primary_key=True),
+    Column("home", String(16), nullable=False),  # mirrored co_mastered mastered
+    Column("since", UtcDateTime, nullable=False),
+    Column("by", String(80), nullable=False),
+)
+
+# Since when a consumer has received a kind: what was carried before was never meant for it.
+routes = Table(
+    "routes",
+    metadata,
+    Column("kind", String(40), primary_key=True),
+    Column("consumer", String(32), primary_key=True),
+    Column("since", UtcDateTime, nullable=False),
+)
+
+# Numbers of a shared database that went the old road before we took anything; kept for ever.
+old_road_orders = Table(
+    "old_road_orders",
+    metadata,
+    Column("source", String(32), primary_key=True),
+    Column("client_ref", String(200), primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+# What a shadow would have accepted, and what really happened to it.
+shadow_orders = Table(
+    "shadow_orders",
+    metadata,
+    Column("row", _RowId, primary_key=True),
+    Column("source", String(32), nullable=False),
+    Column("client_ref", String(200), nullable=False),
+    Column("message_id", String(200), nullable=False),
+    Column("body_sha256", String(64), nullable=False),  # canonical, as an order's
+    Column("at", UtcDateTime, nullable=False),
+    Column("verdict", String(16), nullable=False),  # accept refuse
+    Column("why", Text),
+    Column("state", String(16), nullable=False),  # waiting same missing differs
+    Column("detail", Text),
+    Column("look_at", UtcDateTime),  # when to look for it, or again
+    Column("looks", Integer, nullable=False, server_default="0"),
+    Column("mes_id", String(200)),  # the MES has it, by the old road
+    UniqueConstraint("source", "client_ref", name="uq_shadow_orders_ref"),
+)
+Index(
+    "ix_shadow_orders_look",
+    shadow_orders.c.look_at,
+    sqlite_where=text("look_at IS NOT NULL"),
+    postgresql_where=text("look_at IS NOT NULL"),
+)
+Index("ix_shadow_orders_state", shadow_orders.c.source, shadow_orders.c.state, shadow_orders.c.row)

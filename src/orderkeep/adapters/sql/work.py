@@ -9,6 +9,7 @@ from functools import cached_property
 from sqlalchemy import Connection
 
 from orderkeep.adapters.sql.access import SqlAccess
+from orderkeep.adapters.sql.arrivals import SqlArrivals
 from orderkeep.adapters.sql.balances import SqlBalances
 from orderkeep.adapters.sql.board import SqlBoard
 from orderkeep.adapters.sql.connections import Link
@@ -17,17 +18,24 @@ from orderkeep.adapters.sql.deliveries import SqlDeliveries
 from orderkeep.adapters.sql.destinations import SqlDestinations
 from orderkeep.adapters.sql.files import SqlFiles
 from orderkeep.adapters.sql.floor import SqlFloor
+from orderkeep.adapters.sql.homes import SqlHomes
 from orderkeep.adapters.sql.hot_sqlite.counters import Counters
 from orderkeep.adapters.sql.hot_sqlite.inbox import SqlInbox
 from orderkeep.adapters.sql.hot_sqlite.orders import SqlOrders
 from orderkeep.adapters.sql.hot_sqlite.outbox import SqlOutbox
 from orderkeep.adapters.sql.hot_sqlite.submissions import SqlSubmissions
 from orderkeep.adapters.sql.lost import SqlLost
+from orderkeep.adapters.sql.places import SqlPlaces
 from orderkeep.adapters.sql.price_jobs import SqlMeasurements, SqlPriceJobs
 from orderkeep.adapters.sql.receipts import SqlReceipts
 from orderkeep.adapters.sql.reconciling import SqlReconciling
+from orderkeep.adapters.sql.routes import SqlRoutes
+from orderkeep.adapters.sql.shadow import SqlShadow
+from orderkeep.adapters.sql.sources import SqlSources
+from orderkeep.adapters.sql.tellings import SqlTellings
 from orderkeep.adapters.sql.timers import SqlTimers
 from orderkeep.adapters.sql.tracking import SqlTracking
+from orderkeep.adapters.sql.tray import SqlTray
 from orderkeep.orders.view import BoardRow
 
 
@@ -106,6 +114,10 @@ class SqlWork:
         return SqlDestinations(self)
 
     @cached_property
+    def places(self) -> SqlPlaces:
+        return SqlPlaces(self)
+
+    @cached_property
     def price_jobs(self) -> SqlPriceJobs:
         return SqlPriceJobs(self)
 
@@ -142,8 +154,36 @@ class SqlWork:
         return SqlReconciling(self)
 
     @cached_property
+    def arrivals(self) -> SqlArrivals:
+        return SqlArrivals(self)
+
+    @cached_property
+    def sources(self) -> SqlSources:
+        return SqlSources(self)
+
+    @cached_property
+    def homes(self) -> SqlHomes:
+        return SqlHomes(self)
+
+    @cached_property
+    def routes(self) -> SqlRoutes:
+        return SqlRoutes(self)
+
+    @cached_property
+    def shadow(self) -> SqlShadow:
+        return SqlShadow(self)
+
+    @cached_property
     def lost(self) -> SqlLost:
         return SqlLost(self)
+
+    @cached_property
+    def tellings(self) -> SqlTellings:
+        return SqlTellings(self)
+
+    @cached_property
+    def tray(self) -> SqlTray:
+        return SqlTray(self)
 
     # --- after the commit -------------------------------------------------------------------
 

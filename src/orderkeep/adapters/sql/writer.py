@@ -24,6 +24,8 @@ from orderkeep.adapters.sql.lanes import (
     run_batch,
 )
 from orderkeep.adapters.sql.work import SqlWork
+from orderkeep.intake.ports import NOTHING_WAITS, Backlog
+from orderkeep.kernel.answers import Answer
 from orderkeep.kernel.errors import CommitOutcomeUnknown, OrderkeepError, StoreBusy
 from orderkeep.orders.view import BoardRow
 
@@ -42,7 +44,8 @@ FULL_ENOUGH = 64
 """Items that need not wait for the end of the loop's turn: their commit may run beside it."""
 
 _Taken = list[tuple["Waiting", list["_Entry"]]]
-_Entry = tuple[Any, "asyncio.Future[Any]"]
+_Entry = tuple[Any, Answer, float]
+"""An item, who is told of it, and since when it has waited."""
 
 
 @dataclass
@@ -71,19 +74,19 @@ class Waiting:
 class Told:
     """What a batch means for the callers, carried to the loop in one call."""
 
-    answers: list[tuple["asyncio.Future[Any]", Any]] = field(default_factory=list)
+    answers: list[tuple[Answer, Any]] = field(default_factory=list)
     topics: set[str] = field(default_factory=set)
     board_rows: Sequence[BoardRow] = ()
 
     def settle(self) -> None:
         """Give every caller its answer."""
-        for future, outcome in self.answers:
-            if future.done():
+        for answer, outcome in self.answers:
+            if answer.done():
                 continue  # its caller has gone; the work is done all the same
             if type(outcome) is Failed:
-                future.set_exception(_settable(outcome.error))
+                answer.set_exception(_settable(outcome.error))
             else:
-                future.set_result(outcome)
+                answer.set_result(outcome)
 
 
 def _settable(error: Exception) -> Exception:
@@ -152,6 +155,12 @@ class Writer:
         Raises:
             StoreBusy: the queue is full or the store is closing.
         """
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.leave(waiting, item, future)
+        return future
+
+    def leave(self, waiting: Waiting, item: Any, answer: Answer) -> None:
+        """The same for somebody who is told, and does not wait."""
         if self._closing:
             raise StoreBusy("The store is closing", retry_after=RETRY_AFTER)
         if not self.is_in_place():
@@ -161,10 +170,18 @@ class Writer:
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._loop, self._unannounced = loop, 0  # what the last one had not announced is lost
-        future: asyncio.Future[Any] = loop.create_future()
-        waiting.entries.append((item, future))
+        waiting.entries.append((item, answer, perf_counter()))
         self._announce(loop)
-        return future
+
+    def backlog(self, waiting: Waiting) -> Backlog:
+        """What waits in a lane, with what of it is in hand; about, since the writer goes on."""
+        in_hand = next((taken for lane, taken in self._in_hand if lane is waiting), [])
+        many = len(in_hand) + len(waiting.entries)
+        try:
+            oldest = (in_hand or waiting.entries)[0]
+        except IndexError:  # the writer has taken it just now
+            return NOTHING_WAITS
+        return Backlog(many, perf_counter() - oldest[2])
 
     def _announce(self, loop: asyncio.AbstractEventLoop) -> None:
         self._unannounced += 1
@@ -233,8 +250,10 @@ class Writer:
     def _take(self) -> _Taken:
         taken: _Taken = []
         before = 0
+        # Between two crowds at the door as well: whoever comes would wait for a long commit.
+        rushed = self.in_a_rush
         for waiting in self._waiting:
-            entries = waiting.take(rush=before >= RUSH)
+            entries = waiting.take(rush=rushed or before >= RUSH)
             before += len(entries)
             if entries:
                 taken.append((waiting, entries))
@@ -246,7 +265,7 @@ class Writer:
         """Try a small write: who found us failing sends nobody, and nobody else would find out."""
         if self.is_in_place() and self._may_try():
             waits_for_it: Any = None
-            self._run([(self._probing, [(_touch, waits_for_it)])])
+            self._run([(self._probing, [(_touch, waits_for_it, 0.0)])])
 
     def _may_try(self) -> bool:
         return perf_counter() - self._tried_at >= PROBE_S
@@ -328,7 +347,7 @@ def fate(error: Exception) -> Exception:
 
 
 def _batch(taken: _Taken) -> Batch:
-    return [(waiting.lane, [item for item, _ in entries]) for waiting, entries in taken]
+    return [(waiting.lane, [item for item, _, _ in entries]) for waiting, entries in taken]
 
 
 def _told(
@@ -337,5 +356,5 @@ def _told(
     topics: set[str] | None = None,
     board_rows: Sequence[BoardRow] = (),
 ) -> Told:
-    futures = [future for _, entries in taken for _, future in entries]
-    return Told(list(zip(futures, outcomes, strict=False)), topics or set(), board_rows)
+    answers = [answer for _, entries in taken for _, answer, _ in entries]
+    return Told(list(zip(answers, outcomes, strict=False)), topics or set(), board_rows)

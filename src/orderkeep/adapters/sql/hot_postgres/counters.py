@@ -26,6 +26,7 @@ class Counters(sqlite.Counters):
 
     def __init__(self, work: _Connected) -> None:
         self._pg = work.pg
+        # Its twin speaks to sqlite3; ours has the same methods on the other driver.
         super().__init__(work)  # type: ignore[arg-type]
 
     def following(self) -> int:

@@ -29,6 +29,12 @@ class SqlOrders(sqlite.SqlOrders):
             self._pg.fetch(_HOLD, order_n(no))
         return super().history(no)
 
+    def version(self, no: OrderNo) -> int:
+        if not self._writes:
+            return super().version(no)
+        found = self._pg.fetch(_HOLD, order_n(no))
+        return int(found[0][0]) if found else 0
+
     def _columns(self, row: Any) -> tuple[Any, ...]:
         values = list(sqlite.columns(row))
         for i in _FLAGS:

@@ -3,15 +3,19 @@
 import sqlite3
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
-from orderkeep.adapters.sql.hot_sqlite.counters import of_stage
+import msgspec
+
+from orderkeep.adapters.sql.hot_sqlite.counters import ORDERS, of_stage
 from orderkeep.adapters.sql.hot_sqlite.many import insert_many, look_up
 from orderkeep.adapters.sql.hot_sqlite.outbox import TOPIC
 from orderkeep.adapters.sql.instants import MICROSECOND, from_micros, to_micros
-from orderkeep.adapters.sql.lanes import Failed, Gates, HalvingLane, Lanes
+from orderkeep.adapters.sql.lanes import Failed, Gates, HalvingLane, Hot, Lanes
 from orderkeep.adapters.sql.work import SqlWork
-from orderkeep.intake.ports import Acceptance, ClientRefTaken, KeyReused, Submission
+from orderkeep.intake import sentences as say
+from orderkeep.intake.ports import Acceptance, Backlog, ClientRefTaken, KeyReused, Submission
+from orderkeep.kernel.answers import Answer
 from orderkeep.kernel.failpoints import failpoint
 from orderkeep.kernel.ids import OrderNo, order_no
 from orderkeep.orders import announce
@@ -22,6 +26,9 @@ from orderkeep.orders.view import BoardRow, summary
 
 SHOWN = 9
 """New orders of one commit that watchers are shown: one more than anybody can follow."""
+
+LOOKS = 16
+"""Commits in which everything is looked up first, after one that had something known in it."""
 
 _SUBMITTED = "order.submitted"
 BEFORE_COMMIT = failpoint(
@@ -61,7 +68,7 @@ _ENVELOPE = "INSERT INTO outbox (id, order_key, at, trace_id, body, kind, schema
 _ENVELOPE_ROW = f"(?, ?, ?, ?, ?, '{announce.PRICE_WANTED}', {announce.SCHEMA_VERSION})"
 
 
-class Prepared(NamedTuple):
+class Prepared(msgspec.Struct, frozen=True, gc=False):
     """A submission with everything computed that does not need its number."""
 
     submission: Submission
@@ -70,7 +77,7 @@ class Prepared(NamedTuple):
     event: tuple[Any, ...]
 
 
-class Known(NamedTuple):
+class Known(msgspec.Struct, frozen=True, gc=False):
     """An order that a key or a client's number already means."""
 
     n: int
@@ -79,38 +86,84 @@ class Known(NamedTuple):
     at: int
 
 
-class AcceptBatch(HalvingLane[Prepared]):
-    """Keeps a batch of submissions: each once, under gapless numbers."""
+class LookingBatch(HalvingLane[Prepared, Acceptance]):
+    """Keeps a batch of submissions, each once, under gapless numbers; knows beforehand which."""
 
     gates: Gates | None = Gates(BEFORE_COMMIT, AFTER_COMMIT)
 
     def run_all(self, work: SqlWork, items: Sequence[Prepared]) -> Sequence[Any]:
-        desk = Desk(work.counters.following(), *_known(work.raw, items))
+        desk = self.desk(work, items)
         outcomes = [desk.take(item) for item in items]
-        _write(work.raw, desk)
+        self.write(work, desk)
         if desk.fresh:
-            work.counters.take(len(desk.fresh))
+            work.counters.add(ORDERS, len(desk.fresh))
             work.counters.add(of_stage(Stage.SUBMITTED), len(desk.fresh))
             work.wake(TOPIC)
         if work.watched:
             work.board_rows += desk.shown()
         return outcomes
 
+    def desk(self, work: SqlWork, items: Sequence[Prepared]) -> "Desk":
+        """Who decides, knowing what is known of these items."""
+        return Desk(work.counters.following(), *known(work.raw, items))
+
+    def write(self, work: SqlWork, desk: Any) -> None:
+        """Write the rows that were decided on."""
+        _write(work.raw, desk)
+
+
+class AcceptBatch(LookingBatch):
+    """The same, taking everything for new until a unique index says no; then it is looked up.
+
+    Whatever is decided stands in rows of this transaction: it cannot be wrong and be kept.
+    """
+
+    def __init__(self) -> None:
+        self._looking = LookingBatch()
+        self._looks = 0
+
+    def run(self, work: SqlWork, items: Sequence[Prepared]) -> Sequence[Any]:
+        if self._looks:
+            self._looks -= 1
+            return self._looking.run(work, items)
+        return super().run(work, items)
+
+    def desk(self, work: SqlWork, items: Sequence[Prepared]) -> "Desk":
+        return Desk(work.counters.following(), {}, {})
+
+    def _halves(self, work: SqlWork, items: Sequence[Prepared], error: Exception) -> Sequence[Any]:
+        self._looks = LOOKS  # Who repeats does not do so alone.
+        return self._looking.run(work, items)
+
+
+Accepting = Hot[Prepared, Acceptance]
+
 
 class SqlAcceptLane:
-    """Implements ``intake.ports.AcceptLane``."""
+    """Implements ``intake.ports.AcceptLane``; what came in a message takes a batch of its own."""
 
-    def __init__(self, lanes: Lanes, batch: object, policy: Policy) -> None:
+    def __init__(self, lanes: Lanes, batch: Accepting, arriving: Accepting, policy: Policy) -> None:
         self._lanes = lanes
         self._batch = batch
+        self._arriving = arriving
         norm = policy.norms[Stage.SUBMITTED]
         self._share = float(policy.at_risk_share)
         self._norm = norm // MICROSECOND
         self._norm_risk = norm * self._share // MICROSECOND
 
     async def accept(self, submission: Submission) -> Acceptance:
-        accepted: Acceptance = await self._lanes.submit(self._batch, self._prepare(submission))
-        return accepted
+        batch, item = self._batch_of(submission), self._prepare(submission)
+        return await self._lanes.submit(batch, item)
+
+    def leave(self, submission: Submission, answer: Answer) -> None:
+        self._lanes.leave(self._batch_of(submission), self._prepare(submission), answer)
+
+    @property
+    def backlog(self) -> Backlog:
+        return self._lanes.backlog(self._batch)
+
+    def _batch_of(self, submission: Submission) -> Accepting:
+        return self._batch if submission.arrival is None else self._arriving
 
     def _prepare(self, submission: Submission) -> Prepared:
         # Here, on the caller's thread, while the writer waits for the disk.
@@ -159,14 +212,14 @@ class Desk:
         known = self._keys.get(key)
         if known is not None:
             if known.body_sha256 == submission.body_sha256:
-                return _again(known)
-            return Failed(KeyReused("The key was used with another body"))
+                return again(known)
+            return Failed(KeyReused(say.KEY_REUSED()))
         ref = (submission.partner_id, submission.client_ref)
         known = self._refs.get(ref)
         if known is None:
             outcome = self._open(item, ref)
         elif known.body_sha256 == submission.body_sha256:
-            outcome = _again(known)
+            outcome = again(known)
         else:
             return Failed(_taken(known))
         # Also when the key is a second one for the same order: it too means it for ever.
@@ -200,7 +253,8 @@ def _write(raw: sqlite3.Connection, desk: Desk) -> None:
     insert_many(raw, _ENVELOPE, _ENVELOPE_ROW, [announcement(no, item) for _, no, item in fresh])
 
 
-def _known(raw: sqlite3.Connection, items: Sequence[Prepared]) -> tuple[Names, Names]:
+def known(raw: sqlite3.Connection, items: Sequence[Prepared]) -> tuple[Names, Names]:
+    """What the items' keys and clients' numbers mean already."""
     keys = [(item.submission.partner_id, item.submission.key) for item in items]
     refs = [(item.submission.partner_id, item.submission.client_ref) for item in items]
     return _named(raw, _BY_KEY, keys), _named(raw, _BY_REF, refs)
@@ -212,10 +266,11 @@ def _named(raw: sqlite3.Connection, query: str, names: Sequence[tuple[str, str]]
 
 def _taken(known: Known) -> ClientRefTaken:
     no = order_no(known.n)
-    return ClientRefTaken(f"Your number already means {no}, with another body", order_no=no)
+    return ClientRefTaken(say.NUMBER_TAKEN(reference=no), order_no=no)
 
 
-def _again(known: Known) -> Acceptance:
+def again(known: Known) -> Acceptance:
+    """The answer for an order that is here already."""
     return Acceptance(order_no(known.n), known.client_ref, from_micros(known.at), replayed=True)
 
 

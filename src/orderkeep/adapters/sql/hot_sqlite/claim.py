@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from orderkeep.adapters.sql.hot_sqlite.orders import COLUMNS, RECORD, event_row, row_from
 from orderkeep.adapters.sql.instants import to_micros
-from orderkeep.adapters.sql.lanes import Failed, Gates, HalvingLane, Lanes
+from orderkeep.adapters.sql.lanes import Failed, Gates, HalvingLane, Hot, Lanes
 from orderkeep.adapters.sql.work import SqlWork
 from orderkeep.kernel.errors import Refused
 from orderkeep.kernel.failpoints import failpoint
@@ -45,7 +45,7 @@ class Claiming(NamedTuple):
     cause: Cause
 
 
-class ClaimBatch(HalvingLane[Claiming]):
+class ClaimBatch(HalvingLane[Claiming, Recorded | None]):
     """Serves waiting operators in the order they came; nobody gets what another got."""
 
     gates: Gates | None = Gates(BEFORE_COMMIT, AFTER_COMMIT)
@@ -106,7 +106,7 @@ class ClaimBatch(HalvingLane[Claiming]):
 class SqlClaimLane:
     """Takes orders for operators; returning means the claim is on disk."""
 
-    def __init__(self, lanes: Lanes, batch: object) -> None:
+    def __init__(self, lanes: Lanes, batch: Hot[Claiming, Recorded | None]) -> None:
         self._lanes = lanes
         self._batch = batch
 
@@ -115,7 +115,7 @@ class SqlClaimLane:
     ) -> OrderNo | None:
         """Take the most urgent order that is free; None when there is none."""
         item = Claiming(None, operator, now, until, cause)
-        recorded: Recorded | None = await self._lanes.submit(self._batch, item)
+        recorded = await self._lanes.submit(self._batch, item)
         return recorded.order_no if recorded else None
 
     async def claim(
@@ -128,7 +128,8 @@ class SqlClaimLane:
             OrderNotFound: there is no such order.
         """
         item = Claiming(no, operator, now, until, cause)
-        recorded: Recorded = await self._lanes.submit(self._batch, item)
+        recorded = await self._lanes.submit(self._batch, item)
+        assert recorded is not None  # noqa: S101  # Whoever names an order is given it or refused.
         return recorded
 
 

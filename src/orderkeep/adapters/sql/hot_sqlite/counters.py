@@ -2,7 +2,10 @@
 
 import sqlite3
 from collections import Counter
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 ORDERS = "orders"
 """The last order number given out."""
@@ -60,3 +63,13 @@ class Counters:
         if self._changes:
             self._raw.executemany(_ADD, list(self._changes.items()))
             self._changes.clear()
+
+
+class CountedWork(Protocol):
+    """What whoever reads rows and counts them needs of a unit of work."""
+
+    @property
+    def connection(self) -> "Connection": ...
+
+    @property
+    def counters(self) -> Counters: ...

@@ -14,11 +14,25 @@ MOST = 64
 
 
 def insert_many(
-    raw: sqlite3.Connection, into: str, row: str, rows: Sequence[Sequence[Any]]
-) -> None:
-    """Insert rows; ``row`` is one row of VALUES, such as ``(?, 1, ?)``."""
+    raw: sqlite3.Connection, into: str, row: str, rows: Sequence[Sequence[Any]], tail: str = ""
+) -> int:
+    """Insert rows, returns how many; ``row`` is one row of VALUES, such as ``(?, 1, ?)``."""
+    inserted = 0
     for chunk in _chunks(rows):
-        raw.execute(_values(into, row, len(chunk)), tuple(chain.from_iterable(chunk)))
+        values = tuple(chain.from_iterable(chunk))
+        inserted += raw.execute(_values(into, row, len(chunk), tail), values).rowcount
+    return inserted
+
+
+def change_many(
+    raw: sqlite3.Connection, change: str, row: str, rows: Sequence[Sequence[Any]]
+) -> int:
+    """Run an UPDATE FROM ``{asked}``, as ``look_up`` has it; returns how many rows it changed."""
+    changed = 0
+    for chunk in _chunks(rows):
+        statement = _asking(change, row, len(chunk))
+        changed += raw.execute(statement, tuple(chain.from_iterable(chunk))).rowcount
+    return changed
 
 
 def look_up(
@@ -36,8 +50,8 @@ def _chunks(rows: Sequence[Sequence[Any]]) -> Iterator[Sequence[Sequence[Any]]]:
 
 
 @cache
-def _values(into: str, row: str, count: int) -> str:
-    return f"{into} VALUES {', '.join([row] * count)}"
+def _values(into: str, row: str, count: int, tail: str) -> str:
+    return f"{into} VALUES {', '.join([row] * count)}{tail}"
 
 
 @cache

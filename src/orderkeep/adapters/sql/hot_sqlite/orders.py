@@ -30,6 +30,8 @@ _HISTORY = (
     "SELECT seq, at, stage, actor_kind, actor_id, actor_role, command, source, trace_id, data"
     " FROM events WHERE order_n = ? ORDER BY seq"
 )
+_VERSION_OF = "SELECT version FROM orders WHERE n = ?"
+_TRACE = "SELECT trace_id FROM events WHERE order_n = ? AND seq = 1"
 RECORD = (
     "INSERT INTO events (order_n, seq, partner_id, kind, schema_version, stage, at, actor_kind,"
     " actor_id, actor_role, command, source, trace_id, data)"
@@ -55,6 +57,14 @@ class SqlOrders:
         if not found:
             raise OrderNotFound(f"There is no order {no}")
         return [recorded_from(no, *row) for row in found]
+
+    def version(self, no: OrderNo) -> int:
+        found = self._raw.execute(_VERSION_OF, (order_n(no),)).fetchone()
+        return int(found[0]) if found else 0
+
+    def trace_id(self, no: OrderNo) -> str:
+        found = self._raw.execute(_TRACE, (order_n(no),)).fetchone()
+        return str(found[0]) if found else ""
 
     def append(self, before_version: int, recorded: Sequence[Recorded], row: BoardRow) -> None:
         n = order_n(row.order_no)

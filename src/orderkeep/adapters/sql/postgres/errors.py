@@ -6,13 +6,23 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError
 
 from orderkeep.adapters.sql.lanes import BatchLost, CommitFailed, busy
+from orderkeep.adapters.trust import why_not
 from orderkeep.kernel.errors import CommitOutcomeUnknown, StoreBusy
+
+DRIVER_FAILED = (
+    OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError,
+)  # fmt: skip
+"""Whatever using a connection may end with. The last is the driver's own confusion about one that
+was cut in the middle of a word; it belongs to no other family, and once ended loops for good."""
 
 _RACED = frozenset({"40001", "40P01", "23505"})
 """Serialization, deadlock, and a unique key that somebody else took meanwhile: look again."""
 
 _NOT_THE_UNIT = ("08", "25P03", "53", "55P03", "57", "58", "XX")
 """Connections, time-outs, resources, an operator, the system: nothing the unit did."""
+
+_HELD_UP = frozenset({"55P03", "57014"})
+"""Waited too long for a row that another holds."""
 
 _UNDONE = ("23", "40")
 """A COMMIT that is answered with one of these has been rolled back."""
@@ -35,7 +45,7 @@ def is_lost(error: BaseException) -> bool:
         return _code(found).startswith(("08", "57P", "25P03", "XX"))
     if isinstance(found, asyncpg.InterfaceError):
         return not isinstance(found, asyncpg.DataError)
-    return isinstance(found, OSError | EOFError | TimeoutError)
+    return isinstance(found, OSError | EOFError | TimeoutError | asyncpg.InternalClientError)
 
 
 def is_raced(error: BaseException) -> bool:
@@ -53,6 +63,12 @@ def is_not_the_units(error: BaseException) -> bool:
     if isinstance(found, asyncpg.PostgresError):
         return _code(found).startswith(_NOT_THE_UNIT)
     return isinstance(error, BatchLost) or is_lost(error)
+
+
+def is_held_up(error: BaseException) -> bool:
+    """Whether it was somebody else's hold on a row, which other units do not touch."""
+    found = driver_error(error)
+    return isinstance(found, asyncpg.PostgresError) and _code(found) in _HELD_UP
 
 
 def is_undone(error: BaseException) -> bool:
@@ -74,7 +90,8 @@ def cannot_open(url: str, error: BaseException) -> StoreBusy:
 
     The driver's own words stay out: they may repeat parts of a password.
     """
-    cause = driver_error(error.__cause__ or error)
+    wrapped = isinstance(error, DBAPIError)  # It knows its cause, and another stands behind it.
+    cause = driver_error(error if wrapped else error.__cause__ or error)
     try:
         asked = urlsplit(url)
         where = f" at {asked.hostname or 'localhost'}:{asked.port or 5432}"
@@ -88,6 +105,12 @@ def _why(cause: BaseException) -> str:
         code = _code(cause)
         known = next((said for begin, said in _REFUSALS if code.startswith(begin)), None)
         return known or f"answers with the error {code or type(cause).__name__}"
+    if isinstance(cause, asyncpg.ClientConfigurationError):
+        return "cannot be asked: its address asks for what there is not, such as another sslmode"
+    if sentence := why_not(cause):
+        return f"is not trusted: {sentence.removesuffix('.')}"
+    if isinstance(cause, FileNotFoundError):
+        return "cannot be asked: its address names a file that is not there (sslrootcert, a socket)"
     if isinstance(cause, TimeoutError):
         return "does not answer"
     if isinstance(cause, StoreBusy):

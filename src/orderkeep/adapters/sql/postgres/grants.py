@@ -44,20 +44,40 @@ GRANTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         # --- orders: nobody deletes one, and what has happened is never written anew -------------
         "orders": _movers("raw", relay="r", courier="r"),
         "events": _movers("ra", courier="r"),
-        "submissions": {"door": "ra", "office": "raw", "watch": "r"},
-        "idempotency": {"door": "ra", "office": "ra", "watch": "r"},
+        "submissions": {"door": "ra", "office": "raw", "bridge": "ra", "watch": "r"},
+        "idempotency": {"door": "ra", "office": "ra", "bridge": "ra", "watch": "r"},
         "counters": _movers("raw"),
         # --- delivery ----------------------------------------------------------------------------
         "outbox": _movers("ra", relay="rw", courier="ra"),
-        "inbox": {"relay": "ra", "bridge": "rw", "quoter": "rw", "office": "r", "watch": "raw"},
-        "quarantine": {"relay": "ra", "bridge": "ra", "office": "rw", "watch": "r"},
+        "inbox": {"relay": "ra", "bridge": "raw", "quoter": "raw", "office": "r", "watch": "raw"},
+        # The relay knows what is carried to whom; the watch counts it.
+        "routes": {"relay": "rad", "office": "r", "watch": "r"},
+        "quarantine": {
+            "relay": "ra",
+            "bridge": "ra",
+            "quoter": "ra",
+            "office": "rw",
+            "watch": "rw",
+        },
         "deliveries": {"bridge": "raw", "office": "rw", "watch": "rw"},
         "destinations": {"bridge": "raw", "office": "raw", "watch": "r"},
+        # The public sees how far the CRM knows of an order, and nothing of the workshop's system.
+        "crm_orders": {"door": "r", "bridge": "raw", "office": "rw", "watch": "r"},
+        "crm_told": {"bridge": "raw", "office": "raw", "watch": "r"},
+        # A call-back that nobody understands comes in at the door.
+        "unknown_messages": {"door": "ra", "bridge": "raw", "office": "rw", "watch": "rd"},
+        "destination_places": {"bridge": "raw"},
         # --- quoting, floor, files ---------------------------------------------------------------
         "price_jobs": {"quoter": "raw", "office": "r", "watch": "r"},
         "measurements": {"quoter": "ra"},
         "floor_work_orders": {"bridge": "raw", "office": "rw", "watch": "r"},
-        "files": {"door": "ra", "office": "ra", "quoter": "r", "watch": "r"},
+        "files": {"door": "ra", "office": "ra", "quoter": "r", "bridge": "r", "watch": "r"},
+        # --- taking over: the bridge listens, a person says how far it may go ---------------------
+        "arrivals": {"bridge": "raw", "office": "r", "watch": "r"},
+        "sources": {"bridge": "raw", "office": "raw", "watch": "r"},
+        "homes": {"door": "r", "office": "raw", "bridge": "r", "watch": "r"},
+        "old_road_orders": {"bridge": "ra"},
+        "shadow_orders": {"bridge": "raw", "office": "r", "watch": "r"},
         # --- access ------------------------------------------------------------------------------
         "partners": {
             "door": "r",
@@ -82,6 +102,7 @@ GRANTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         # --- dead letters: a person asks in the office, the watch sends them again ---------------
         "replays": {"office": "raw", "watch": "rw"},
         "replay_items": {"office": "ra", "watch": "rw"},
+        "letter_groups": {"office": "raw", "watch": "r"},
         "parked_letters": {"office": "rad", "watch": "r"},
     }
 )

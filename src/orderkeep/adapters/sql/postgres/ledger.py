@@ -14,7 +14,7 @@ import asyncpg
 from sqlalchemy.exc import SQLAlchemyError
 
 from orderkeep.adapters.sql.ledger import SqlSnapshot
-from orderkeep.adapters.sql.postgres.errors import cannot_open
+from orderkeep.adapters.sql.postgres.errors import DRIVER_FAILED, cannot_open
 from orderkeep.adapters.sql.postgres.link import PgLink, engine_for, open_link
 from orderkeep.adapters.sql.postgres.migrate import require_current
 from orderkeep.adapters.sql.postgres.raw import numbered
@@ -73,7 +73,7 @@ class PgLedger:
     async def _opened(self, url: str) -> PgLink:
         try:
             link = await open_link(self._engine)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError) as error:
+        except (*DRIVER_FAILED, SQLAlchemyError) as error:
             raise cannot_open(url, error) from error
         await require_current(link)
         await link.bare.execute(_PATIENT)
@@ -90,7 +90,11 @@ class PgLedger:
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
         try:
             return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-        except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
+        except (
+            asyncpg.PostgresConnectionError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,
+        ) as error:
             raise StoreBusy("PostgreSQL was lost while it was looked at") from error
 
     def _end(self) -> None:

@@ -4,6 +4,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, cast
 
+import asyncpg
 from sqlalchemy import Connection, NullPool
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -71,16 +72,21 @@ def engine_for(url: str, name: str) -> AsyncEngine:
         raise StoreMisconfigured(
             "The database address must look like postgresql://user@host/database"
         )
+    # The driver reads the address itself: SQLAlchemy would hand it ``sslmode`` and the like as
+    # arguments, which it does not take.
+    connect = partial(
+        asyncpg.connect,
+        url,
+        timeout=CONNECT_TIMEOUT_S,
+        command_timeout=ANSWER_TIMEOUT.total_seconds(),
+        server_settings=_settings(name),
+    )
     return create_async_engine(
-        f"postgresql+asyncpg://{url.partition('://')[2]}",
+        "postgresql+asyncpg://",
+        async_creator=connect,
         poolclass=NullPool,
         isolation_level="AUTOCOMMIT",  # transactions are ours, not SQLAlchemy's
         hide_parameters=True,  # its errors are logged, and what was to be written may be personal
-        connect_args={
-            "timeout": CONNECT_TIMEOUT_S,
-            "command_timeout": ANSWER_TIMEOUT.total_seconds(),
-            "server_settings": _settings(name),
-        },
     )
 
 
@@ -132,6 +138,8 @@ def _settings(name: str) -> dict[str, str]:
         "idle_in_transaction_session_timeout": str(IDLE_TIMEOUT // timedelta(milliseconds=1)),
         "timezone": "UTC",
         "plan_cache_mode": "force_generic_plan",
+        # A plan made while a table is empty is kept: reading the whole of it must not look cheap.
+        "enable_seqscan": "off",
         "jit": "off",  # our statements are short; compiling one takes longer than running it
     }
 

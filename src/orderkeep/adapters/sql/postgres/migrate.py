@@ -1,13 +1,13 @@
 """Bringing a PostgreSQL database to the schema this code expects."""
 
-import asyncpg
 from alembic import command
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from orderkeep.adapters.sql.migrate import HEAD, SchemaBehind, alembic_config
-from orderkeep.adapters.sql.postgres.errors import cannot_open
+from orderkeep.adapters.sql.migrate import alembic_config, behind
+from orderkeep.adapters.sql.postgres.errors import DRIVER_FAILED, cannot_open
 from orderkeep.adapters.sql.postgres.link import PgLink, engine_for, open_link
+from orderkeep.adapters.sql.version import HEAD, is_served
 
 MIGRATING = 6_204_011_500
 """Whoever migrates this database holds this advisory lock; any number nobody else uses will do."""
@@ -17,27 +17,33 @@ _VERSION = "SELECT version_num FROM alembic_version"
 
 
 async def migrate(url: str) -> str:
-    """Run the migrations that are missing, all or none; returns the version reached.
+    """Run the migrations that are missing, all or none; returns the version that is there then.
 
-    Several processes may start at once: the second one waits, and finds the work done.
+    A schema of a later release stays as it is, where this program runs on it. Several processes
+    may start at once: the second one waits, and finds the work done.
 
     Raises:
         StoreMisconfigured, StoreBusy: the address or the server will not do; says why.
+        SchemaBehind: the schema is too new for this program.
     """
     engine = engine_for(url, "orderkeep migrate")
     try:
         link = await open_link(engine)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError) as error:
+    except (*DRIVER_FAILED, SQLAlchemyError) as error:
         raise cannot_open(url, error) from error
     try:
         await link.bare.execute("BEGIN")
         # With the transaction the lock goes, however it ends. A big table takes its time.
         await link.bare.execute("SET LOCAL lock_timeout = '10min'; SET LOCAL statement_timeout = 0")
         await link.bare.execute(f"SELECT pg_advisory_xact_lock({MIGRATING})")
-        if await _version(link) != HEAD:
+        found = await _version(link)
+        if found is not None and found > HEAD and not is_served(found):
+            raise behind(found)
+        if not is_served(found):
             await link.connection.run_sync(_upgrade)
+            found = HEAD
         await link.bare.execute("COMMIT")
-        return HEAD
+        return found or HEAD
     finally:
         await link.connection.close()
         await engine.dispose()
@@ -50,11 +56,8 @@ async def require_current(link: PgLink) -> None:
         SchemaBehind: says what to do.
     """
     found = await _version(link)
-    if found != HEAD:
-        raise SchemaBehind(
-            f"The database has schema {found or 'none'}, this program needs {HEAD}:"
-            " run `orderkeep migrate` first."
-        )
+    if not is_served(found):
+        raise behind(found)
 
 
 async def _version(link: PgLink) -> str | None:

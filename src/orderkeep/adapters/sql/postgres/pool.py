@@ -4,11 +4,11 @@ import asyncio
 from collections import deque
 from contextlib import suppress
 
-import asyncpg
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orderkeep.adapters.sql.lanes import RETRY_AFTER, busy
+from orderkeep.adapters.sql.postgres.errors import DRIVER_FAILED
 from orderkeep.adapters.sql.postgres.link import PgLink, open_link
 from orderkeep.kernel.errors import StoreBusy
 
@@ -17,10 +17,14 @@ WAIT_S = 10.0
 
 
 class Pool:
-    """Hands out connections, one user at a time, the one used last first."""
+    """Hands out connections, one user at a time, the one used last first.
 
-    def __init__(self, engine: AsyncEngine, size: int) -> None:
+    ``setting`` is run on each as soon as it is open.
+    """
+
+    def __init__(self, engine: AsyncEngine, size: int, setting: str = "") -> None:
         self._engine = engine
+        self._setting = setting
         self._places = asyncio.Semaphore(size)
         self._idle: deque[PgLink] = deque()
         self.waiting = 0
@@ -74,11 +78,14 @@ class Pool:
                 return link
             await _close(link)
         try:
-            return await open_link(self._engine)
-        except (OSError, asyncpg.PostgresError, SQLAlchemyError, asyncpg.InterfaceError) as error:
+            link = await open_link(self._engine)
+            if self._setting:
+                await link.bare.execute(self._setting)
+            return link
+        except (*DRIVER_FAILED, SQLAlchemyError) as error:
             raise busy(error) from error
 
 
 async def _close(link: PgLink) -> None:
-    with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError):
+    with suppress(*DRIVER_FAILED, SQLAlchemyError):
         await link.connection.close()

@@ -8,14 +8,17 @@ gone only after it has been missing for ``PROOF_S``, and by then has cut what it
 
 import asyncio
 import hashlib
+import os
+import socket
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
-import asyncpg
 import structlog
 
+from orderkeep.adapters.sql.postgres.errors import DRIVER_FAILED
 from orderkeep.kernel.errors import StoreBusy
+from orderkeep.kernel.ids import Ids
 
 PULSE_S = 1.0
 """How often the session is asked whether it stands."""
@@ -48,7 +51,8 @@ class Presence:
         self._task: asyncio.Task[None] | None = None
         self._lost = asyncio.Event()
         self._leads: set[str] = set()
-        self._missing: dict[str, float] = {}
+        self._missing: dict[str, dict[str, float]] = {}
+        """Of those whom each asker named last: who is missing, and since when."""
 
     @property
     def is_seen(self) -> bool:
@@ -82,34 +86,39 @@ class Presence:
                 self._leads.add(name)
             return name in self._leads
 
-    async def gone(self, holders: Iterable[str]) -> set[str]:
+    async def gone(self, holders: Iterable[str], asker: str = "") -> set[str]:
         """Those who are proven gone: nothing of theirs is under way any more."""
         if not self.is_seen:
             self._missing.clear()  # While we see nothing, nobody's time runs.
             return set()
         now = asyncio.get_running_loop().time()
-        present = {row[0] for row in await self._asked(_PRESENT)}
+        present = await self._look()
         missing = {one for one in holders if one != self.holder and number(one) not in present}
-        self._missing = {one: self._missing.get(one, now) for one in missing}
-        return {one for one, since in self._missing.items() if now - since >= PROOF_S}
+        before = self._missing.get(asker, {})
+        self._missing[asker] = {one: before.get(one, now) for one in missing}
+        return {one for one, since in self._missing[asker].items() if now - since >= PROOF_S}
 
     async def _keep(self) -> None:
         while True:
             await asyncio.sleep(PULSE_S)
             try:
                 if self.is_seen:
-                    await self._asked("SELECT 1")
+                    # Also for whoever asks seldom: back and lost again is not missing all the time.
+                    await self._look()
                 else:
                     self._drop()
                     await self._take()
-            except (
-                OSError,
-                asyncpg.PostgresError,
-                asyncpg.InterfaceError,
-                StoreBusy,
-            ) as error:
+            except (*DRIVER_FAILED, StoreBusy) as error:
                 log.warning("store.presence_lost", reason=type(error).__name__)
                 self._drop()
+
+    async def _look(self) -> set[int]:
+        """Who is present; of whom is, no earlier sighting counts."""
+        present = {row[0] for row in await self._asked(_PRESENT)}
+        for asker, missing in self._missing.items():
+            still = {one: since for one, since in missing.items() if number(one) not in present}
+            self._missing[asker] = still
+        return present
 
     async def _take(self) -> None:
         session = await self._connect()
@@ -146,7 +155,7 @@ class Presence:
                 raise StoreBusy("The database does not know that we are here")
             try:
                 found: list[Any] = await self._session.fetch(sql, *values, timeout=ANSWER_S)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except DRIVER_FAILED as error:
                 self._drop()
                 raise StoreBusy("The database cannot be asked now") from error
             return found
@@ -164,3 +173,8 @@ def number(name: str) -> int:
     """The advisory lock of a name: 64 bits, signed as PostgreSQL wants them."""
     digest = hashlib.sha256(f"orderkeep {name}".encode()).digest()
     return int.from_bytes(digest[:8], signed=True)
+
+
+def holder_of(ids: Ids) -> str:
+    """A name for this process that no other has, before or after it."""
+    return f"{socket.gethostname()[:24]}:{os.getpid()}:{ids.token(8)}"

@@ -1,18 +1,18 @@
 """The store on PostgreSQL: many processes, a transaction for each unit, shared commits when hot."""
 
 import asyncio
-import os
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from time import perf_counter
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import asyncpg
+import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orderkeep.adapters.sql.behind import Behind
 from orderkeep.adapters.sql.hot_postgres.accept import AcceptBatch
+from orderkeep.adapters.sql.hot_postgres.arrivals import ArrivalBatch
 from orderkeep.adapters.sql.hot_postgres.claim import ClaimBatch
 from orderkeep.adapters.sql.hot_postgres.work import PgWork
 from orderkeep.adapters.sql.hot_sqlite.accept import SqlAcceptLane
@@ -25,28 +25,36 @@ from orderkeep.adapters.sql.lanes import (
     BatchLost,
     CommitFailed,
     Gates,
+    Hot,
 )
 from orderkeep.adapters.sql.postgres.errors import (
+    DRIVER_FAILED,
     cannot_open,
     fate,
     is_lost,
     is_not_the_units,
     is_raced,
 )
-from orderkeep.adapters.sql.postgres.groups import QUEUE_BOUND, Group, PgLane
+from orderkeep.adapters.sql.postgres.groups import QUEUE_BOUND, Group, PgLane, UnitBatch
 from orderkeep.adapters.sql.postgres.link import CONNECT_TIMEOUT_S, SAFE, PgLink, engine_for, facts
 from orderkeep.adapters.sql.postgres.migrate import require_current
+from orderkeep.adapters.sql.postgres.passing import Passing
 from orderkeep.adapters.sql.postgres.pool import Pool
-from orderkeep.adapters.sql.postgres.presence import Presence
+from orderkeep.adapters.sql.postgres.presence import Presence, holder_of
 from orderkeep.adapters.sql.postgres.telling import Telling, Told
 from orderkeep.adapters.sql.postgres.transactions import alone, reading, writing
+from orderkeep.intake.ports import Backlog
+from orderkeep.kernel.answers import Answer
 from orderkeep.kernel.bells import Bells
 from orderkeep.kernel.errors import StoreBusy
+from orderkeep.kernel.failpoints import reach
 from orderkeep.kernel.ids import Ids, order_n
 from orderkeep.orders.policy import Policy
 from orderkeep.orders.view import BoardRow
 
 T = TypeVar("T")
+ItemT = TypeVar("ItemT")
+OutcomeT = TypeVar("OutcomeT")
 
 CONNECTIONS = 8
 """Of one process for people and reading, beside one for each hot lane and one that listens."""
@@ -54,8 +62,13 @@ CONNECTIONS = 8
 ACCEPTS_AT_ONCE = 2
 """Shared commits of the door under way: one is written while the other is made ready."""
 
-CONNECTIONS_BEHIND = 3
-"""What workers do on their own: an order at the door must not wait for a connection of theirs."""
+COMMITS_BEHIND, SHARE_BEHIND = 2, 32
+"""What workers do on their own: shared commits under way, on connections that nobody else waits
+for, and units in one; those that people wait for may need the same order.
+"""
+
+LOOSE_AT_ONCE = 4
+"""Statements that stand by themselves under way."""
 
 RUSH = 8
 """Submissions that wait at once where workers are better off waiting a moment."""
@@ -64,6 +77,8 @@ TRIES = 5
 """Runs of a unit that others were faster than; each of them got on, so it ends."""
 
 _GATES = Gates(BEFORE_COMMIT, AFTER_COMMIT)
+
+log = structlog.get_logger()
 
 
 class PgStore:
@@ -77,18 +92,27 @@ class PgStore:
         self._engine = engine
         self._bells = bells
         self._pool = Pool(engine, CONNECTIONS)
-        self._hot = Pool(engine, ACCEPTS_AT_ONCE + 1)
-        self._later = Pool(engine, CONNECTIONS_BEHIND)
-        self.behind: Behind[PgWork] = Behind(self)
+        self._hot = Pool(engine, ACCEPTS_AT_ONCE + 2)
+        self._later = Pool(engine, COMMITS_BEHIND)
+        self._passing = Passing(engine, self._tell)
+        self._loose = Pool(engine, LOOSE_AT_ONCE)
+        self.behind: Behind[PgWork] = Behind(self, self._passing, self)
         self._accepting = AcceptBatch()
+        self._arriving = ArrivalBatch()
         self._claiming = ClaimBatch()
         lanes: tuple[tuple[PgLane, int], ...] = (
             (self._accepting, ACCEPTS_AT_ONCE),
+            (self._arriving, 1),
             (self._claiming, 1),
         )
         self._groups = {
             id(lane): Group(lane, self._transact_hot, at_once) for lane, at_once in lanes
         }
+        units = UnitBatch()
+        self._behind = self._groups[id(units)] = Group(
+            units, self._transact_later, COMMITS_BEHIND, SHARE_BEHIND
+        )
+        self._units = units  # Known by its identity, so it has to stay.
         self._watchers: list[Callable[[Sequence[BoardRow]], None]] = []
         self._running: set[asyncio.Task[Any]] = set()
         self._closing = False
@@ -128,36 +152,66 @@ class PgStore:
         return await self._owned(self._written(self._pool, unit))
 
     def write_later(self, unit: Callable[[PgWork], T]) -> Awaitable[T]:
-        """The same for who has time: on few connections of its own."""
-        return self._owned(self._written(self._later, unit))
+        """The same for who has time: whoever waits together shares a commit."""
+        self._refuse_when_closing()
+        return self._behind.submit(unit)
+
+    async def write_loose(self, unit: Callable[[PgWork], T]) -> T:
+        """Run a unit whose statements are transactions of their own; see ``kernel.store.Loose``."""
+
+        def gated(work: PgWork) -> T:
+            reach(BEFORE_COMMIT)
+            outcome = unit(work)
+            reach(AFTER_COMMIT)
+            return outcome
+
+        return await self._owned(self._written(self._loose, gated, None))
+
+    async def read_loose(self, query: Callable[[PgWork], T]) -> T:
+        """Run a query whose statements each see what is committed when they begin."""
+        return await self._owned(self._written(self._loose, query, None))
 
     @property
     def in_a_rush(self) -> bool:
         """Whether many orders are coming in at once just now."""
         return self._groups[id(self._accepting)].depth >= RUSH
 
-    def submit(self, lane: PgLane, item: Any) -> Awaitable[Any]:
+    def submit(self, lane: Hot[ItemT, OutcomeT], item: ItemT) -> Awaitable[OutcomeT]:
         """Run an item of a hot lane in a shared commit."""
         self._refuse_when_closing()
         return self._groups[id(lane)].submit(item)
 
+    def leave(self, lane: Hot[ItemT, Any], item: ItemT, answer: Answer) -> None:
+        """The same for who does not wait: ``answer`` is told on the event loop."""
+        self._refuse_when_closing()
+        self._groups[id(lane)].leave(item, answer)
+
+    def backlog(self, lane: Hot[Any, Any]) -> Backlog:
+        """What waits in a hot lane, with what of it is being written."""
+        return self._groups[id(lane)].backlog
+
     def accepting(self, policy: Policy) -> SqlAcceptLane:
         """Where intake leaves its submissions."""
-        return SqlAcceptLane(self, self._accepting, policy)
+        return SqlAcceptLane(self, self._accepting, self._arriving, policy)
 
     def claiming(self) -> SqlClaimLane:
         """Where operators take orders."""
         return SqlClaimLane(self, self._claiming)
 
-    async def _written(self, pool: Pool, unit: Callable[[PgWork], T]) -> T:
+    async def _written(
+        self, pool: Pool, unit: Callable[[PgWork], T], gates: Gates | None = _GATES
+    ) -> T:
         try:
-            return await self._transact(pool, unit, _GATES)
+            return await self._transact(pool, unit, gates)
         except Exception as error:  # noqa: BLE001  # whatever it was belongs to its caller
             raise fate(error)  # noqa: B904  # it names its cause itself
 
     async def _transact_hot(self, lane: PgLane, run: Callable[[PgWork], Any]) -> Any:
         gates = None if lane.keeps_itself else lane.gates or _GATES
         return await self._transact(self._hot, run, gates)
+
+    async def _transact_later(self, _: PgLane, run: Callable[[PgWork], Any]) -> Any:
+        return await self._transact(self._later, run, _GATES)
 
     async def _transact(self, pool: Pool, run: Callable[[PgWork], T], gates: Gates | None) -> T:
         """Run in a transaction, again while others are faster; the fate of an error is not told.
@@ -245,16 +299,26 @@ class PgStore:
         self._watchers.append(watcher)
 
     def _tell(self, work: PgWork) -> None:
-        for topic in set(work.woken):
-            self._bells.ring(topic)
+        """Say here and elsewhere what was committed.
+
+        It is committed whatever fails here: that must not be taken for the unit's failure, and the
+        unit be done a second time. Whoever was not told polls.
+        """
+        try:
+            for topic in set(work.woken):
+                self._bells.ring(topic)
+            numbers = [order_n(row.order_no) for row in work.board_rows]
+            self.telling.tell(work.woken, [n for n in numbers if n is not None])
+        except Exception:
+            log.exception("store.not_told")
         self._show(work.board_rows)
-        numbers = [order_n(row.order_no) for row in work.board_rows]
-        self.telling.tell(work.woken, [n for n in numbers if n is not None])
 
     def _show(self, rows: Sequence[BoardRow]) -> None:
-        if rows:
-            for watcher in self._watchers:
+        for watcher in self._watchers if rows else ():
+            try:
                 watcher(rows)
+            except Exception:
+                log.exception("store.not_shown")
 
     def _heard(self, told: Told) -> None:
         for topic in told.topics:
@@ -302,24 +366,20 @@ class PgStore:
         await self.telling.stop()
         if self.presence is not None:
             await self.presence.stop()
-        for pool in (self._later, self._hot, self._pool):
+        for pool in (self._passing, self._loose, self._later, self._hot, self._pool):
             await pool.close()
         await self._engine.dispose()
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     def _depth(self) -> int:
         queued = sum(group.depth for group in self._groups.values())
-        return queued + sum(pool.waiting for pool in (self._pool, self._later, self._hot))
+        pools = (self._pool, self._loose, self._later, self._hot)
+        return queued + sum(pool.waiting for pool in pools)
 
     def _refuse_when_closing(self) -> None:
         if self._closing:
@@ -364,11 +424,6 @@ async def open_store(url: str, bells: Bells, *, serve: bool = False) -> PgStore:
         return await store.start()
     except BaseException as error:
         await store.close()
-        if isinstance(error, StoreBusy | OSError | asyncpg.PostgresError | asyncpg.InterfaceError):
+        if isinstance(error, (StoreBusy, *DRIVER_FAILED)):
             raise cannot_open(url, error) from error
         raise
-
-
-def holder_of(ids: Ids) -> str:
-    """A name for this process that no other has, before or after it."""
-    return f"{socket.gethostname()[:24]}:{os.getpid()}:{ids.token(8)}"

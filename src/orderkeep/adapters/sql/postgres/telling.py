@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
-import asyncpg
 import msgspec
 import structlog
+
+from orderkeep.adapters.sql.postgres.errors import DRIVER_FAILED
 
 CHANNEL = "orderkeep"
 NAMED = 500
@@ -22,8 +23,13 @@ PENDING = 10_000
 PULSE_S = 10.0
 """How often a silent connection is asked whether it lives."""
 PAUSE_S = 1.0
-GAP_S = 0.005
+GAP_S = 0.002
 """Between two messages: while much is committed, what comes meanwhile shares the next."""
+
+SHARE_S = 0.02
+"""How long calls may be counted here only: what comes meanwhile shares the next message."""
+KEYS_NAMED = 100
+KEYS_PENDING = 10_000
 
 log = structlog.get_logger()
 
@@ -33,10 +39,66 @@ class Told(msgspec.Struct):
 
     topics: list[str]
     orders: list[int]
+    used: dict[str, float] = {}
+    """Seconds of its quota that calls of a key have used up here since the last message."""
+    ahead: dict[str, float] = {}
+    """How many are used up in all, as far as is known here; for whoever has just begun."""
+    begins: bool = False
+    """Whether the sender has just begun, and knows nothing of what is used up."""
 
 
 _decoder = msgspec.json.Decoder(Told)
 Heard = Callable[[Told], None]
+
+
+class Calls:
+    """What partners' calls use up of their quotas, here and elsewhere."""
+
+    def __init__(self) -> None:
+        self.used: Callable[[str, float], None] | None = None
+        self.ahead: Callable[[str, float], None] | None = None
+        self.all_ahead: Callable[[], Iterable[tuple[str, float]]] = tuple
+        self.begins = False
+        self._used: dict[str, float] = {}
+        self._asked = False
+
+    def reconnected(self) -> bool:
+        """What was told meanwhile we have missed: ask for it, if we count at all."""
+        self.begins = self.used is not None
+        return self.begins
+
+    def add(self, name: str, seconds: float) -> bool:
+        """Count a call of ours; whether it is the first since the last message."""
+        is_first = not self._used
+        if len(self._used) < KEYS_PENDING or name in self._used:
+            self._used[name] = self._used.get(name, 0.0) + seconds
+        return is_first
+
+    def hear(self, told: Told) -> bool:
+        """Take in what another tells; whether it is owed an answer."""
+        if self.used is None or self.ahead is None:
+            return False  # Nobody calls us: we have nothing to count.
+        for name, seconds in told.used.items():
+            self.used(name, seconds)
+        for name, seconds in told.ahead.items():
+            self.ahead(name, seconds)
+        self._asked = self._asked or told.begins
+        return told.begins
+
+    def news(self) -> list[Told]:
+        """What others have to know."""
+        used, self._used = self._used, {}
+        ahead = dict(self.all_ahead()) if self._asked else {}
+        begins, self.begins, self._asked = self.begins, False, False
+        news = [Told([], [], used=part) for part in _parts(used)]
+        news += [Told([], [], ahead=part) for part in _parts(ahead)]
+        return [Told([], [], begins=True), *news] if begins else news
+
+
+def _parts(whole: dict[str, float]) -> list[dict[str, float]]:
+    """As much as fits into a message each."""
+    items = list(whole.items())
+    return [dict(items[at : at + KEYS_NAMED]) for at in range(0, len(items), KEYS_NAMED)]
 
 
 class Telling:
@@ -47,6 +109,7 @@ class Telling:
         self._heard = heard
         self._topics: set[str] = set()
         self._orders: dict[int, None] = {}
+        self._calls = Calls()
         self._wake = asyncio.Event()
         self._pid = 0
         self._task: asyncio.Task[None] | None = None
@@ -65,6 +128,22 @@ class Telling:
         if self._topics or self._orders:
             self._wake.set()
 
+    def used(self, name: str, seconds: float) -> None:
+        """Tell others, soon, that a call has used up so much of a key's quota."""
+        if self._calls.add(name, seconds):
+            asyncio.get_running_loop().call_later(SHARE_S, self._wake.set)
+
+    def on_used(
+        self,
+        used: Callable[[str, float], None],
+        ahead: Callable[[str, float], None],
+        all_ahead: Callable[[], Iterable[tuple[str, float]]],
+    ) -> None:
+        """Have ``used`` told of others' calls; see ``http.limits.Others``."""
+        self._calls.used, self._calls.ahead, self._calls.all_ahead = used, ahead, all_ahead
+        self._calls.begins = True
+        self._wake.set()
+
     async def stop(self) -> None:
         """Stop listening; what was not sent is found by polling."""
         if self._task is not None:
@@ -76,7 +155,7 @@ class Telling:
         while True:
             try:
                 await self._listen()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except DRIVER_FAILED as error:
                 log.warning("store.listening_lost", reason=type(error).__name__)
             finally:
                 self.listening.clear()
@@ -89,6 +168,8 @@ class Telling:
             await connection.add_listener(CHANNEL, self._received)
             connection.add_termination_listener(lambda _: self._wake.set())
             self.listening.set()
+            if self._calls.reconnected():
+                self._wake.set()
             while True:
                 await self._rest()
                 await self._send(connection)
@@ -106,11 +187,15 @@ class Telling:
         topics, orders = sorted(self._topics), list(self._orders)
         self._topics.clear()
         self._orders.clear()
+        news = [
+            Told(topics if start == 0 else [], orders[start : start + NAMED])
+            for start in range(0, max(len(orders), 1) if topics or orders else 0, NAMED)
+        ]
+        news += self._calls.news()
         # With nothing to say it is the pulse: a dead peer is noticed.
-        if not topics and not orders:
+        if not news:
             await connection.execute("SELECT 1")
-        for start in range(0, max(len(orders), 1) if topics or orders else 0, NAMED):
-            said = Told(topics if start == 0 else [], orders[start : start + NAMED])
+        for said in news:
             payload = msgspec.json.encode(said).decode()
             await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, payload)
 
@@ -122,4 +207,6 @@ class Telling:
         except msgspec.MsgspecError:
             log.warning("store.notice_unreadable")
             return
+        if self._calls.hear(told):
+            self._wake.set()
         self._heard(told)

@@ -4,11 +4,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
-import asyncpg
 from sqlalchemy.util import await_only
 
 from orderkeep.adapters.sql.lanes import BatchLost, CommitFailed, Gates
-from orderkeep.adapters.sql.postgres.errors import is_lost, is_undone
+from orderkeep.adapters.sql.postgres.errors import DRIVER_FAILED, is_lost, is_undone
 from orderkeep.adapters.sql.postgres.link import PgLink
 from orderkeep.kernel.failpoints import reach
 
@@ -36,7 +35,7 @@ async def writing(link: PgLink, run: Callable[[], T], before: str, after: str) -
         await undo(link)
         raise
     await commit(link)
-    reach(after)
+    _committed(after)
     return outcome
 
 
@@ -67,18 +66,30 @@ def keep(link: PgLink, gates: Gates, sql: str, values: Sequence[Any]) -> list[An
     reach(gates.before_commit)
     try:
         found: list[Any] = await_only(statement.fetch(*values))
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except DRIVER_FAILED as error:
         if not is_lost(error):
             raise
         link.drop()
         raise CommitFailed(str(error)) from error
-    reach(gates.after_commit)
+    _committed(gates.after_commit)
     return found
+
+
+def _committed(after: str) -> None:
+    """Pass the failpoint behind a commit: whatever fails there, nothing may be run again.
+
+    Raises:
+        CommitFailed: something did fail.
+    """
+    try:
+        reach(after)
+    except Exception as error:
+        raise CommitFailed(str(error)) from error
 
 
 async def undo(link: PgLink) -> None:
     """Take back the transaction; a lost connection has done so by itself."""
-    with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    with suppress(*DRIVER_FAILED):
         await link.bare.execute("ROLLBACK")
 
 
@@ -91,7 +102,7 @@ async def commit(link: PgLink) -> None:
     """
     try:
         said = await link.bare.execute("COMMIT")
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except DRIVER_FAILED as error:
         if is_undone(error):
             raise
         link.drop()

@@ -15,9 +15,6 @@ _ONLY_POSTGRES = (
     # Which transaction wrote an event: several write at once, and positions are given out before
     # the commit. The partners' feed ends before the oldest transaction that still runs.
     "ALTER TABLE events ADD COLUMN tx xid8 NOT NULL DEFAULT pg_current_xact_id()",
-    # Whether an older envelope of the same order waits is asked for each that is to travel.
-    "CREATE INDEX ix_outbox_order ON outbox (order_key, row) WHERE sent_at IS NULL",
-    "CREATE INDEX ix_inbox_order ON inbox (consumer, order_key, row) WHERE handled_at IS NULL",
     # Every accepting process locks this row first, so it has to be there.
     "INSERT INTO counters (name, value) VALUES ('orders', 0)",
     # Looking three times for each new order whether it is there cost as much as all the rest. What
@@ -102,6 +99,11 @@ def upgrade() -> None:
         sa.Column("handled_at", UtcDateTime(), nullable=True),
         sa.Column("dead_at", UtcDateTime(), nullable=True),
         sa.Column("why", sa.Text(), nullable=True),
+        sa.Column("fingerprint", sa.String(length=16), nullable=True),
+        sa.Column("replays", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.CheckConstraint(
+            "dead_at IS NULL OR fingerprint IS NOT NULL", name="ck_inbox_dead_group"
+        ),
         sa.PrimaryKeyConstraint("row"),
         sa.UniqueConstraint("consumer", "message_id", name="uq_inbox_message"),
     )
@@ -181,6 +183,7 @@ def upgrade() -> None:
         sa.Column("why", sa.Text(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.Column("settled_at", UtcDateTime(), nullable=True),
+        sa.Column("fingerprint", sa.String(length=16), nullable=False),
         sa.PrimaryKeyConstraint("row"),
     )
     op.create_table(
@@ -392,7 +395,24 @@ def upgrade() -> None:
         sqlite_where=sa.text("next_at IS NOT NULL"),
         postgresql_where=sa.text("next_at IS NOT NULL"),
     )
+    not_there = "next_at IS NOT NULL AND state NOT IN ('applied', 'confirmed', 'received')"
+    op.create_index(
+        "ix_deliveries_to_send",
+        "deliveries",
+        ["destination", "next_at"],
+        unique=False,
+        sqlite_where=sa.text(not_there),
+        postgresql_where=sa.text(not_there),
+    )
     op.create_index("ix_deliveries_order", "deliveries", ["order_n"], unique=False)
+    op.create_index(
+        "ix_deliveries_held",
+        "deliveries",
+        ["destination", "holder"],
+        unique=False,
+        sqlite_where=sa.text("holder IS NOT NULL AND next_at IS NULL"),
+        postgresql_where=sa.text("holder IS NOT NULL AND next_at IS NULL"),
+    )
     op.create_table(
         "events",
         sa.Column("position", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -480,6 +500,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("order_n"),
     )
     _ledger(postgres=postgres)
+    _taking_over()
     if postgres:
         for statement in _ONLY_POSTGRES:
             op.execute(statement)
@@ -493,6 +514,80 @@ def _partial(name: str, table: str, columns: list[str], where: str) -> None:
     op.create_index(
         name, table, columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where)
     )
+
+
+def _taking_over() -> None:
+    """Orders that come out of existing queues and databases."""
+    op.create_table(
+        "arrivals",
+        sa.Column("source", sa.String(length=32), nullable=False),
+        sa.Column("message_id", sa.String(length=200), nullable=False),
+        sa.Column("body_sha256", sa.String(length=64), nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("fate", sa.String(length=16), nullable=False),
+        sa.Column("order_n", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("source", "message_id"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "sources",
+        sa.Column("name", sa.String(length=32), nullable=False),
+        sa.Column("mode", sa.String(length=16), nullable=False),
+        sa.Column("since", UtcDateTime(), nullable=False),
+        sa.Column("by", sa.String(length=80), nullable=False),
+        sa.Column("because", sa.Text(), nullable=False),
+        sa.Column("takes", sa.String(length=16), nullable=True),
+        sa.Column("settled_at", UtcDateTime(), nullable=True),
+        sa.Column("cursor", sa.Text(), nullable=True),
+        sa.Column("seen_at", UtcDateTime(), nullable=True),
+        sa.Column("last_at", UtcDateTime(), nullable=True),
+        sa.Column("trouble", sa.Text(), nullable=True),
+        sa.Column("lease_token", sa.Integer(), server_default="0", nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
+    op.create_table(
+        "homes",
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("home", sa.String(length=16), nullable=False),
+        sa.Column("since", UtcDateTime(), nullable=False),
+        sa.Column("by", sa.String(length=80), nullable=False),
+        sa.PrimaryKeyConstraint("kind", "name"),
+    )
+    op.create_table(
+        "routes",
+        sa.Column("kind", sa.String(length=40), nullable=False),
+        sa.Column("consumer", sa.String(length=32), nullable=False),
+        sa.Column("since", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("kind", "consumer"),
+    )
+    op.create_table(
+        "old_road_orders",
+        sa.Column("source", sa.String(length=32), nullable=False),
+        sa.Column("client_ref", sa.String(length=200), nullable=False),
+        sa.PrimaryKeyConstraint("source", "client_ref"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "shadow_orders",
+        _row(),
+        sa.Column("source", sa.String(length=32), nullable=False),
+        sa.Column("client_ref", sa.String(length=200), nullable=False),
+        sa.Column("message_id", sa.String(length=200), nullable=False),
+        sa.Column("body_sha256", sa.String(length=64), nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("verdict", sa.String(length=16), nullable=False),
+        sa.Column("why", sa.Text(), nullable=True),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=True),
+        sa.Column("look_at", UtcDateTime(), nullable=True),
+        sa.Column("looks", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("mes_id", sa.String(length=200), nullable=True),
+        sa.PrimaryKeyConstraint("row"),
+        sa.UniqueConstraint("source", "client_ref", name="uq_shadow_orders_ref"),
+    )
+    _partial("ix_shadow_orders_look", "shadow_orders", ["look_at"], "look_at IS NOT NULL")
+    op.create_index("ix_shadow_orders_state", "shadow_orders", ["source", "state", "row"])
 
 
 def _ledger(*, postgres: bool) -> None:
@@ -583,6 +678,7 @@ def _ledger(*, postgres: bool) -> None:
         _row(),
         sa.Column("source", sa.String(length=64), nullable=False),
         sa.Column("number", sa.String(length=200), nullable=False),
+        sa.Column("partner", sa.String(length=400), nullable=True),
         sa.Column("facts", sa.Text(), nullable=False),
         sa.Column("imported_at", UtcDateTime(), nullable=False),
         sa.Column("imported_by", sa.String(length=80), nullable=False),
@@ -611,7 +707,79 @@ def _ledger(*, postgres: bool) -> None:
         sa.Column("cursor", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("name"),
     )
+    op.create_table(
+        "destination_places",
+        sa.Column("destination", sa.String(length=32), nullable=False),
+        sa.Column("n", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("holder", sa.String(length=64), nullable=True),
+        sa.Column("beat", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("asked_by", sa.String(length=64), nullable=True),
+        sa.PrimaryKeyConstraint("destination", "n"),
+    )
+    op.create_table(
+        "crm_orders",
+        sa.Column("order_n", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("since", UtcDateTime(), nullable=False),
+        sa.Column("told", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("next_at", UtcDateTime(), nullable=True),
+        sa.Column("holder", sa.String(length=64), nullable=True),
+        sa.Column("lease_token", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("detail", sa.Text(), nullable=True),
+        sa.Column("news_since", UtcDateTime(), nullable=False),
+        sa.Column("differs", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(["order_n"], ["orders.n"]),
+        sa.PrimaryKeyConstraint("order_n"),
+    )
+    _partial("ix_crm_orders_due", "crm_orders", ["next_at"], "next_at IS NOT NULL")
+    held = "next_at IS NULL AND state = 'sending'"
+    _partial("ix_crm_orders_held", "crm_orders", ["since"], held)
+    odd = "differs IS NOT NULL OR state NOT IN ('applied', 'confirmed', 'sending')"
+    _partial("ix_crm_orders_odd", "crm_orders", ["order_n"], f"next_at IS NULL AND ({odd})")
+    op.create_table(
+        "crm_told",
+        sa.Column("order_n", sa.BigInteger(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(length=32), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("order_n", "version"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "unknown_messages",
+        sa.Column("row", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("source", sa.String(length=64), nullable=False),
+        sa.Column("message_id", sa.String(length=200), nullable=False),
+        sa.Column("body_sha256", sa.String(length=64), nullable=False),
+        sa.Column("received_at", UtcDateTime(), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("headers", sa.Text(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("order_no", sa.String(length=32), nullable=True),
+        sa.Column("handled_by", sa.String(length=80), nullable=True),
+        sa.Column("handled_at", UtcDateTime(), nullable=True),
+        sa.Column("note", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("row"),
+        sa.UniqueConstraint(
+            "source", "message_id", "body_sha256", name="uq_unknown_messages_message"
+        ),
+    )
+    op.create_index("ix_unknown_messages_state", "unknown_messages", ["state", "source"])
     _partial("ix_inbox_dead", "inbox", ["row"], "dead_at IS NOT NULL AND handled_at IS NULL")
+    dead = "dead_at IS NOT NULL AND handled_at IS NULL"
+    _partial("ix_inbox_dead_consumer", "inbox", ["consumer"], dead)
+    counted = ["order_key", "received_at", "dead_at", "replays", "handled_at"]
+    _partial("ix_inbox_dead_group", "inbox", ["fingerprint", "row", *counted], dead)
+    aside = ["fingerprint", "row", "at", "settled_at"]
+    _partial("ix_quarantine_group", "quarantine", aside, "settled_at IS NULL")
+    failed = "attempts > 0 AND handled_at IS NULL AND dead_at IS NULL"
+    _partial("ix_inbox_failed", "inbox", ["next_at"], failed)
     op.create_table(
         "replays",
         sa.Column("id", sa.String(length=32), nullable=False),
@@ -628,6 +796,9 @@ def _ledger(*, postgres: bool) -> None:
         sa.Column("next_at", UtcDateTime(), nullable=False),
         sa.Column("trail", sa.Text(), nullable=False),
         sa.Column("approved_by", sa.String(length=80), nullable=True),
+        sa.Column("redirect_to", sa.String(length=32), nullable=True),
+        sa.Column("seen_by", sa.String(length=80), nullable=True),
+        sa.Column("release", sa.String(length=200), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
@@ -640,10 +811,23 @@ def _ledger(*, postgres: bool) -> None:
         sa.Column("sent_at", UtcDateTime(), nullable=True),
         sa.Column("body_before", sa.LargeBinary(), nullable=True),
         sa.Column("body_after", sa.LargeBinary(), nullable=True),
+        sa.Column("source", sa.String(length=16), nullable=False),
+        sa.Column("sent_as", sa.String(length=200), nullable=True),
         sa.ForeignKeyConstraint(["replay_id"], ["replays.id"]),
         sa.PrimaryKeyConstraint("replay_id", "place"),
     )
     op.create_index("ix_replay_items_letter", "replay_items", ["letter_row"])
+    op.create_index("ix_replay_items_state", "replay_items", ["replay_id", "state", "place"])
+    op.create_table(
+        "letter_groups",
+        sa.Column("fingerprint", sa.String(length=32), nullable=False),
+        sa.Column("owner", sa.String(length=80), nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("by", sa.String(length=80), nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("release", sa.String(length=200), nullable=True),
+        sa.PrimaryKeyConstraint("fingerprint"),
+    )
     op.create_table(
         "parked_letters",
         sa.Column("source", sa.String(length=16), nullable=False),
