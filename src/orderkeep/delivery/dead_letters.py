@@ -5,7 +5,7 @@ sends a frozen part of it again, a few first and more while nothing dies anew.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
@@ -18,8 +18,13 @@ CANARY = (1, 2, 5, 20, 50, 100)
 """How many letters go in each step of a replay; the last number for all further steps."""
 FOUR_EYES_ABOVE = 100
 """A replay of more letters needs a second person; an edited one always does."""
+FOUR_EYES_WITHIN = timedelta(hours=24)
+"""Replays of one cause within that count together."""
 MOST = 10_000
-"""Letters that are looked at, and that one replay may hold."""
+"""Letters that one replay may hold, the oldest of its group; and groups that are listed at most."""
+TREND_DAYS = 14
+"""How far back a group's trend goes. A day is 24 hours that end now or some days ago, so that no
+time zone is needed."""
 SETTLE_WITHIN = timedelta(minutes=30)
 """What has been sent has to end within this; longer than all tries of an envelope together."""
 
@@ -44,7 +49,7 @@ class Source(StrEnum):
     INBOX = "inbox"
     """A whole envelope that nobody takes, or that its receiver could not handle."""
     QUARANTINE = "quarantine"
-    """No envelope, or a known id with another body: it has nobody to be sent to."""
+    """No envelope, or a known id with another body: sent only once a person has mended it."""
 
 
 class Letter(msgspec.Struct, frozen=True):
@@ -60,15 +65,11 @@ class Letter(msgspec.Struct, frozen=True):
     died_at: datetime
     attempts: int
     why: str
+    fingerprint: str
+    """``fingerprint_of`` what it died of, written when it died."""
     replays: int = 0
     """How often it has been sent again before."""
     parked: bool = False
-
-    @property
-    def fingerprint(self) -> str:
-        """The same for every letter that died of the same cause at the same place."""
-        cause = "\n".join((self.source, self.consumer, self.kind or "", cause_of(self.why)))
-        return sha256(cause.encode()).hexdigest()[:16]
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -84,8 +85,41 @@ class Group(msgspec.Struct, frozen=True):
     first_at: datetime
     last_at: datetime
     parked: bool
+    """What is parked stands apart, under the same fingerprint."""
     replayed: int
     """The most often that any letter of it has been sent again."""
+    newest: int
+    """The newest row that is in it."""
+
+
+class GroupNote(msgspec.Struct, frozen=True):
+    """Whose a group is and what people know about it; it stays when the group comes again."""
+
+    owner: str
+    note: str
+    by: str
+    at: datetime
+    release: str | None = None
+    """The release that mends the cause, as people call it, or its address."""
+
+
+class Parking(msgspec.Struct, frozen=True):
+    """Who laid a letter aside on purpose, and why."""
+
+    by: str
+    why: str
+    at: datetime
+
+
+class Retrying(msgspec.Struct, frozen=True):
+    """An envelope whose handling has failed and that will be tried again by itself."""
+
+    consumer: str
+    kind: str
+    order_key: str
+    attempts: int
+    next_at: datetime
+    why: str
 
 
 class Verdict(StrEnum):
@@ -121,7 +155,10 @@ class Item(StrEnum):
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One letter of a replay; bodies only where it was edited."""
+    """One letter of a replay; bodies only where it was edited.
+
+    Of what could not be read, ``body_after`` is a whole envelope, and ``sent_as`` its id.
+    """
 
     letter_row: int
     order_key: str | None
@@ -129,6 +166,8 @@ class Entry(msgspec.Struct, frozen=True):
     sent_at: datetime | None = None
     body_before: bytes | None = None
     body_after: bytes | None = None
+    source: Source = Source.INBOX
+    sent_as: str | None = None
 
 
 class Trace(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -157,6 +196,21 @@ class Replay(msgspec.Struct, frozen=True):
     next_at: datetime
     trail: tuple[Trace, ...]
     approved_by: str | None = None
+    redirect_to: str | None = None
+    """Somebody else who takes their kind, in place of who could not handle them."""
+    seen_by: str | None = None
+    """Who has seen how it ended."""
+    release: str | None = None
+    """The release that mended the cause, as far as somebody said it."""
+
+
+def told_of(why: str, release: str | None) -> str:
+    """Why something was done, and for which release, as the audit keeps it.
+
+    >>> told_of("the mapping is mended", "2026.11")
+    'the mapping is mended (release 2026.11)'
+    """
+    return f"{why} (release {release})" if release else why
 
 
 def cause_of(why: str) -> str:
@@ -168,46 +222,31 @@ def cause_of(why: str) -> str:
     return _NUMBERS.sub("…", why)
 
 
-def grouped(letters: Iterable[Letter]) -> list[Group]:
-    """Groups by cause, the one that grew last first; what is parked stands apart."""
-    members: dict[tuple[str, bool], list[Letter]] = {}
-    for letter in letters:
-        members.setdefault((letter.fingerprint, letter.parked), []).append(letter)
-    groups = [_group(some) for some in members.values()]
-    return sorted(groups, key=lambda group: group.last_at, reverse=True)
+def fingerprint_of(source: Source, consumer: str, kind: str | None, why: str) -> str:
+    """The same for every letter that died of the same cause at the same place: 16 hex digits."""
+    cause = "\n".join((source, consumer, kind or "", cause_of(why)))
+    return sha256(cause.encode()).hexdigest()[:16]
 
 
-def _group(letters: Sequence[Letter]) -> Group:
-    some = letters[0]
-    return Group(
-        fingerprint=some.fingerprint,
-        source=some.source,
-        consumer=some.consumer,
-        kind=some.kind,
-        cause=cause_of(some.why),
-        count=len(letters),
-        orders=len({letter.order_key for letter in letters if letter.order_key}),
-        first_at=min(letter.first_at for letter in letters),
-        last_at=max(letter.died_at for letter in letters),
-        parked=some.parked,
-        replayed=max(letter.replays for letter in letters),
-    )
+def unowned_since(letters: Iterable[Letter], notes: Mapping[str, GroupNote]) -> datetime | None:
+    """Since when the oldest letter waits that is nobody's: not parked, and its group has no owner.
+
+    None when each is somebody's.
+    """
+    owned = {fingerprint for fingerprint, note in notes.items() if note.owner}
+    waiting = (one for one in letters if not one.parked and one.fingerprint not in owned)
+    return min((one.died_at for one in waiting), default=None)
 
 
-def frozen(letters: Iterable[Letter], fingerprint: str, cutoff: int | None) -> list[Letter]:
-    """The letters of a group that were there at the cut-off: what dies later is not in it."""
-    return [
-        letter
-        for letter in letters
-        if letter.fingerprint == fingerprint
-        and not letter.parked
-        and (cutoff is None or letter.row <= cutoff)
-    ]
+def needs_second_person(
+    count: int, *, edited: bool, redirected: bool = False, lately: int = 0
+) -> bool:
+    """Whether somebody else has to approve a replay.
 
-
-def needs_second_person(count: int, *, edited: bool) -> bool:
-    """Whether somebody else has to approve a replay."""
-    return edited or count > FOUR_EYES_ABOVE
+    ``lately`` letters of the same cause went ``FOUR_EYES_WITHIN`` without that: many small replays
+    are a large one.
+    """
+    return edited or redirected or lately + count > FOUR_EYES_ABOVE
 
 
 def batch_size(step: int, per_minute: int) -> int:

@@ -1,18 +1,21 @@
 """Handles what a consumer has received: effect and mark in one commit, so each happens once."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 import structlog
 
+from orderkeep.delivery import sentences as say
 from orderkeep.delivery.envelope import Envelope
 from orderkeep.delivery.ports import InboxStore, Received
 from orderkeep.kernel.clock import Clock
 from orderkeep.kernel.errors import Conflict, Refused, Unavailable, Uncertain
 from orderkeep.kernel.failpoints import failpoint, reach
-from orderkeep.kernel.store import Store
+from orderkeep.kernel.store import Loose, Store
 from orderkeep.observe.traffic import Hop, Passed, Traffic
 
 BEFORE_HANDLE = failpoint("inbox.before_handle", "received, no effect yet")
@@ -23,6 +26,8 @@ ATTEMPTS = 8
 """Tries before an envelope is parked as a dead letter."""
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(minutes=5)
+A_FEW = 16
+"""Envelopes that may be handled where they are kept: more of them are better off in parts."""
 
 log = structlog.get_logger()
 
@@ -32,6 +37,10 @@ class InboxWork(Protocol):
 
     @property
     def inbox(self) -> InboxStore: ...
+
+    def wake(self, topic: str) -> None:
+        """After the commit, tell whoever waits for ``topic``."""
+        ...
 
 
 WorkT = TypeVar("WorkT", bound=InboxWork)
@@ -48,8 +57,10 @@ class InboxWorker(Generic[WorkT]):
         clock: Clock,
         traffic: Traffic | None = None,
     ) -> None:
-        self._traffic = traffic or Traffic()
+        self.traffic = traffic or Traffic()
         self._store = store
+        self._read_plain = store.read_loose if isinstance(store, Loose) else store.read
+        self._write_plain = store.write_loose if isinstance(store, Loose) else store.write
         self.consumer = consumer
         self._handler = handler
         self._clock = clock
@@ -57,12 +68,55 @@ class InboxWorker(Generic[WorkT]):
     async def step(self) -> int:
         """Handle one batch; returns how many rows have moved, 0 when there is cause to rest."""
         now = self._clock.now()
-        rows = await self._store.read(lambda work: work.inbox.due(self.consumer, now, BATCH))
+        rows = await self._read_plain(lambda work: work.inbox.due(self.consumer, now, BATCH))
         # Units that wait together share one commit.
         fates = await asyncio.gather(*(self._one(row) for row in rows))
         if late := len(rows) - sum(fates):
             log.warning("inbox.store_busy", consumer=self.consumer, rows=late)
         return sum(fates)
+
+    async def keep(self, put_down: Callable[[WorkT], int], envelopes: Sequence[Envelope]) -> int:
+        """Have envelopes kept, and handle in the same commit those whose turn it is.
+
+        Whatever is wrong with one of them is found out when it is handled by itself.
+        """
+        if len(envelopes) <= A_FEW:
+            with suppress(Exception):
+                new, done = await self._store.write(partial(self._keep, put_down, envelopes))
+                self.taken(done)
+                return new
+        return await self._write_plain(partial(self._put_down, put_down))
+
+    def _put_down(self, put_down: Callable[[WorkT], int], work: WorkT) -> int:
+        work.wake(f"inbox:{self.consumer}")
+        return put_down(work)
+
+    def _keep(
+        self, put_down: Callable[[WorkT], int], envelopes: Sequence[Envelope], work: WorkT
+    ) -> tuple[int, Sequence[Envelope]]:
+        new = put_down(work)
+        return new, self.take(work, envelopes, self._clock.now()) if new else ()
+
+    def take(self, work: WorkT, envelopes: Sequence[Envelope], now: datetime) -> list[Envelope]:
+        """Handle what this unit has kept, if it is little and as far as it is its turn."""
+        ids, ours = {one.id for one in envelopes}, []
+        if len(ids) <= A_FEW:
+            # Where others wait the oldest are theirs, and it is not the turn of ours.
+            rows = work.inbox.due(self.consumer, now, len(ids))
+            ours = [row for row in rows if row.envelope.id in ids]
+        for row in ours:
+            reach(BEFORE_HANDLE)
+            self._handler(work, row, now)
+            work.inbox.handled(row.row, now)
+        if len(ours) < len(ids):
+            work.wake(f"inbox:{self.consumer}")
+        return [row.envelope for row in ours]
+
+    def taken(self, outcome: Sequence[Envelope]) -> None:
+        """Count and tell what was handled where it was kept."""
+        for one in outcome:
+            reach(AFTER_HANDLE)
+            self._done(one)
 
     async def _one(self, row: Received) -> bool:
         """Handle one row; False when the store did not take it, so that at once is too soon."""
@@ -88,8 +142,8 @@ class InboxWorker(Generic[WorkT]):
 
     def _done(self, envelope: Envelope) -> None:
         took_s = (self._clock.now() - envelope.at).total_seconds()
-        self._traffic.count(Passed.HANDLED, envelope.kind)
-        self._traffic.took(Hop.HANDLE, envelope.kind, took_s)
+        self.traffic.count(Passed.HANDLED, envelope.kind)
+        self.traffic.took(Hop.HANDLE, envelope.kind, took_s)
         log.info(
             "envelope.handled",
             consumer=self.consumer,
@@ -101,11 +155,9 @@ class InboxWorker(Generic[WorkT]):
 
     async def _failed(self, row: Received, failure: Exception) -> None:
         now = self._clock.now()
-        # The class and our own sentence; a foreign exception's text may hold personal data.
-        said = f": {failure}" if isinstance(failure, Refused) else ""
-        why = f"{type(failure).__name__}{said}"
+        why = say.failed(failure)
         last = isinstance(failure, Refused) or row.attempts + 1 >= ATTEMPTS
-        self._traffic.count(Passed.PARKED if last else Passed.FAILED, row.envelope.kind)
+        self.traffic.count(Passed.PARKED if last else Passed.FAILED, row.envelope.kind)
         log.error(
             "envelope.parked" if last else "envelope.failed",
             consumer=self.consumer,

@@ -1,8 +1,8 @@
 """What delivery asks of the store and of what carries envelopes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -74,12 +74,11 @@ class OutboxStore(Protocol):
         """Mark rows as carried; returns how many still had the given token."""
         ...
 
-    def note(self, tries: Sequence[tuple[Leased, Tried]]) -> None:
-        """Keep what a broker answered to the last try of rows that still have the given token."""
-        ...
+    def settle(self, tries: Sequence[tuple[Leased, Tried]], now: datetime) -> None:
+        """Write down what became of rows that still have the given token, and what was answered.
 
-    def put_back(self, rows: Sequence[Leased], due: datetime) -> None:
-        """End leases early: the transport was away, so no attempt is counted."""
+        What was carried is marked; what was not is free again after its rest.
+        """
         ...
 
     def carried(self, after: int, limit: int) -> Sequence[Carried]:
@@ -136,6 +135,22 @@ class InboxStore(Protocol):
         ...
 
 
+class RouteStore(Protocol):
+    """Since when a consumer has received a kind; what was carried before was not meant for it."""
+
+    def remember(self, wanted: Mapping[str, Sequence[str]], now: datetime) -> None:
+        """Let routes that are new begin now, and forget those that are no more.
+
+        ``wanted`` are consumers by kind. Where nothing is new nothing is written; where nothing was
+        remembered yet, all have always been.
+        """
+        ...
+
+    def since(self) -> Mapping[tuple[str, str], datetime]:
+        """When routes began, by kind and consumer; one that is not there has always been."""
+        ...
+
+
 class Transport(Protocol):
     """What carries envelopes."""
 
@@ -145,4 +160,62 @@ class Transport(Protocol):
         Raises:
             TransportAway: nothing can be carried now.
         """
+        ...
+
+
+class Keeper(Protocol):
+    """Who handles what a consumer receives, and may do so in the very commit that keeps it."""
+
+    async def keep(self, put_down: Callable[[Any], int], envelopes: Sequence[Envelope]) -> int:
+        """Run the unit that puts envelopes into the inbox; returns what it returns.
+
+        Returning means that they are on disk. What is not handled with it is due.
+
+        Raises:
+            Unavailable, Uncertain: they may not be there.
+        """
+        ...
+
+    def take(self, work: Any, envelopes: Sequence[Envelope], now: datetime) -> Any:
+        """Handle in this unit what it has put down, as far as it is its turn; for ``taken``.
+
+        Raises:
+            Exception: it cannot be handled so, and this unit is not to be kept.
+        """
+        ...
+
+    def taken(self, outcome: Any) -> None:
+        """What was taken is on disk."""
+        ...
+
+
+@runtime_checkable
+class HandsOver(Protocol):
+    """A transport that can bring envelopes straight to whoever handles them."""
+
+    def hand_over(self, keepers: Mapping[str, Keeper], *, alone: bool) -> None:
+        """Have these consumers' envelopes kept by their keepers; said before it is opened.
+
+        Inboxes without a keeper are left to the processes that have one. With ``alone`` this
+        process carries nothing else.
+        """
+        ...
+
+
+@runtime_checkable
+class AtHome(Protocol):
+    """A transport whose receivers are in the sender's own database: carrying is a unit of work."""
+
+    def put_down(
+        self, work: Any, envelopes: Sequence[Envelope], now: datetime, *, handled: bool
+    ) -> Any:
+        """Carry envelopes in this unit of work, ``handled`` as far as may be; for ``told``.
+
+        Raises:
+            Exception: one of them cannot be handled so, and this unit is not to be kept.
+        """
+        ...
+
+    def told(self, envelopes: Sequence[Envelope], put: Any, now: datetime) -> None:
+        """Count and tell what was put down, now that it is on disk."""
         ...

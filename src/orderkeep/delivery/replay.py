@@ -7,32 +7,34 @@ them once; and whoever handles an id a second time does nothing.
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 
 from orderkeep.delivery.dead_letters import (
+    FOUR_EYES_WITHIN,
     MOST,
     Entry,
+    GroupNote,
     Item,
     Letter,
     LetterNotFound,
     Replay,
     ReplayRefused,
-    Source,
     State,
     Trace,
     Verdict,
     batch_size,
-    frozen,
     may_go_on,
     needs_second_person,
     rest_after,
+    told_of,
 )
-from orderkeep.delivery.envelope import Envelope
+from orderkeep.delivery.sending import Judge, Sending, Validator
 from orderkeep.kernel.clock import Clock
-from orderkeep.kernel.errors import Conflict, Fault, Invalid
+from orderkeep.kernel.errors import Conflict
 from orderkeep.kernel.failpoints import failpoint, reach
 from orderkeep.kernel.ids import Ids
 from orderkeep.kernel.store import Store
@@ -44,102 +46,18 @@ WATCH = "replay"
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
 
-class DeadLetterStore(Protocol):
-    """Dead letters and their replays."""
-
-    def letters(self, limit: int) -> Sequence[Letter]:
-        """All dead letters, the newest first; no more than ``limit``."""
-        ...
-
-    def envelope(self, row: int) -> tuple[Letter, Envelope] | None:
-        """A whole dead letter of an inbox, with its body; None when it is none (any more)."""
-        ...
-
-    def body(self, source: Source, row: int) -> bytes:
-        """What a dead letter says.
-
-        Raises:
-            LetterNotFound: there is none.
-        """
-        ...
-
-    def park(self, letters: Sequence[Letter], by: str, why: str, now: datetime) -> None:
-        """Lay letters aside, on purpose; again changes nothing."""
-        ...
-
-    def unpark(self, letters: Sequence[Letter]) -> None:
-        """Take parked letters up again."""
-        ...
-
-    def revive(self, row: int, body: bytes | None, now: datetime) -> bool:
-        """Put a dead letter back into its inbox, under its id; False when it is not dead."""
-        ...
-
-    def deliver(
-        self, row: int, envelope: Envelope, consumers: Sequence[str], now: datetime
-    ) -> bool:
-        """Give a letter that nobody took to those who take it now; False when it is not dead."""
-        ...
-
-    def add(self, replay: Replay, entries: Sequence[Entry]) -> None:
-        """Keep a new replay."""
-        ...
-
-    def replay(self, id_: str) -> Replay:
-        """One replay.
-
-        Raises:
-            LetterNotFound: there is none.
-        """
-        ...
-
-    def replays(self, limit: int) -> Sequence[Replay]:
-        """The newest replays."""
-        ...
-
-    def due(self, now: datetime) -> Sequence[Replay]:
-        """Running replays whose next step has come."""
-        ...
-
-    def change(self, replay: Replay, **columns: Any) -> Replay:
-        """Write columns of a replay as it was read.
-
-        Raises:
-            ReplayChanged: it is not as it was read.
-        """
-        ...
-
-    def entries(self, id_: str) -> Sequence[Entry]:
-        """The letters of a replay, in the order they go."""
-        ...
-
-    def mark(self, id_: str, letter_row: int, state: Item, now: datetime) -> None:
-        """Write down how far a letter of a replay has come."""
-        ...
-
-    def outcome(self, row: int) -> Item:
-        """What became of a letter that was sent: ``SENT`` while it waits or is tried."""
-        ...
-
-
-class ReplayWork(Protocol):
-    """A unit of work on dead letters."""
-
-    @property
-    def dead_letters(self) -> DeadLetterStore: ...
-
-    def wake(self, topic: str) -> None:
-        """After the commit, tell whoever waits for ``topic``."""
-        ...
-
-
-Judge = Callable[[Any, Envelope], bool]
-"""Whether an envelope's effect is there already; what it says is the judge's business."""
-Validator = Callable[[str, int, bytes], Sequence[Fault]]
-"""What is wrong with a body, by kind and schema version."""
 Audit = Callable[[Any, datetime, str, str, str, str], None]
 """Writes who did what to which subject and why, in the given unit of work."""
+
+
+class LetterStore(Store[Any], Protocol):
+    """The store, of which what looks at thousands of letters asks where others are not held up."""
+
+    async def read_long(self, query: Callable[[Any], T]) -> T:
+        """Run a query that may take seconds."""
+        ...
 
 
 class Preview(msgspec.Struct, frozen=True):
@@ -158,7 +76,7 @@ class Replayer:
 
     def __init__(
         self,
-        store: Store[Any],
+        store: LetterStore,
         routes: Mapping[str, Sequence[str]],
         judge: Judge,
         validator: Validator,
@@ -167,19 +85,19 @@ class Replayer:
         ids: Ids,
     ) -> None:
         self._store = store
-        self._routes = routes
-        self._judge = judge
-        self._validator = validator
+        self.sending = Sending(routes, judge, validator, ids)
         self._audit = audit
         self._clock = clock
         self._ids = ids
 
     # --- what a person asks ---------------------------------------------------------------------
 
-    def preview(self, work: Any, fingerprint: str, cutoff: int | None = None) -> Preview:
+    def preview(
+        self, work: Any, fingerprint: str, cutoff: int | None = None, to: str | None = None
+    ) -> Preview:
         """What a replay of a group would do; to be called in a read."""
         letters = _frozen(work, fingerprint, cutoff)
-        found = [(letter, self._verdict(work, letter)) for letter in letters]
+        found = [(letter, self.sending.verdict(work, letter, to)) for letter in letters]
         told: dict[Verdict, list[str]] = {}
         for letter, verdict in found:
             told.setdefault(verdict, []).append(letter.order_key or "")
@@ -190,17 +108,17 @@ class Replayer:
             len(letters),
             {verdict: len(keys) for verdict, keys in told.items()},
             {verdict: sorted(set(keys) - {""})[:20] for verdict, keys in told.items()},
-            needs_second_person(sent, edited=False),
+            needs_second_person(
+                sent,
+                edited=False,
+                redirected=to is not None,
+                lately=self._lately(work, fingerprint),
+            ),
         )
 
-    def faults(self, work: Any, row: int, body: bytes) -> Sequence[Fault]:
-        """What is wrong with a letter's new body; to be called in a read.
-
-        Raises:
-            LetterNotFound: it is no dead letter.
-        """
-        envelope = _whole(work, row)[1]
-        return self._validator(envelope.kind, envelope.schema_version, body)
+    def _lately(self, work: Any, fingerprint: str) -> int:
+        """Letters of a cause that nobody else has approved, and that count together therefore."""
+        return int(work.dead_letters.unapproved(fingerprint, self._clock.now() - FOUR_EYES_WITHIN))
 
     async def begin(  # A decision's facts, by name.
         self,
@@ -210,10 +128,13 @@ class Replayer:
         by: str,
         reason: str,
         edit: tuple[int, bytes] | None = None,
+        to: str | None = None,
+        release: str | None = None,
     ) -> Replay:
-        """Begin a replay of a frozen set, or of one edited letter.
+        """Begin a replay of a frozen set, or of one edited letter; ``to`` is another receiver.
 
-        Returning means it is on disk; the first letter goes when nobody else has to approve it.
+        ``release`` names what mended the cause. Returning means it is on disk; the first letter
+        goes when nobody else has to approve it.
 
         Raises:
             LetterNotFound: nothing of it is dead any more.
@@ -222,17 +143,25 @@ class Replayer:
         """
         now = self._clock.now()
         id_ = self._ids.token(12)
+        told = told_of(reason, release)
+
+        def plan(work: Any) -> list[Entry]:
+            letters = _frozen(work, fingerprint, cutoff, edit and edit[0])
+            return self.sending.planned(work, letters, edit, to, now)
+
+        # Thousands are judged in a read, for a write would hold up everybody's. Whatever becomes
+        # of a letter meanwhile, each is judged once more when it goes.
+        entries = await self._store.read_long(plan)
+        if not entries:
+            raise ReplayRefused("Nothing of it can be sent.")
 
         def begin(work: Any) -> Replay:
-            letters = _frozen(work, fingerprint, cutoff)
-            if edit is not None:
-                letters = [one for one in letters if one.row == edit[0]]
-            going = [one for one in letters if self._verdict(work, one) is Verdict.SEND]
-            if not going:
-                raise ReplayRefused("Nothing of it can be sent.")
-            if edit and (found := self.faults(work, *edit)):
-                raise Invalid(found)
-            second = needs_second_person(len(going), edited=edit is not None)
+            second = needs_second_person(
+                len(entries),
+                edited=edit is not None,
+                redirected=to is not None,
+                lately=self._lately(work, fingerprint),
+            )
             replay = Replay(
                 id=id_,
                 version=1,
@@ -246,11 +175,12 @@ class Replayer:
                 started_by=by,
                 started_at=now,
                 next_at=now,
-                trail=(Trace(now, by, "begun", reason),),
+                trail=(Trace(now, by, "begun", told),),
+                redirect_to=to,
+                release=release,
             )
-            entries = [_entry(work, one, edit) for one in sorted(going, key=lambda one: one.row)]
             work.dead_letters.add(replay, entries)
-            self._audit(work, now, by, "dead_letters.replay", id_, reason)
+            self._audit(work, now, by, "dead_letters.replay", id_, told)
             work.wake(WATCH)
             return replay
 
@@ -263,7 +193,7 @@ class Replayer:
             ReplayRefused: it does not wait for this, or it is the same person.
         """
 
-        def check(replay: Replay) -> None:
+        def check(_: Any, replay: Replay) -> None:
             if replay.started_by == by:
                 raise ReplayRefused("A second person has to approve it.", needs="second-person")
 
@@ -277,12 +207,56 @@ class Replayer:
 
     async def resume(self, id_: str, by: str, why: str) -> Replay:
         """Go on with a stopped replay, a single letter first again."""
-        return await self._turn(id_, {State.STOPPED}, State.RUNNING, by, "resumed", why, step=0)
+        now = self._clock.now()
+
+        def check(work: Any, replay: Replay) -> None:
+            # What has died until here died before the cause was mended: it stops nothing more.
+            self._looked_at(work, replay, now)
+
+        return await self._turn(
+            id_, {State.STOPPED}, State.RUNNING, by, "resumed", why, check, step=0
+        )
 
     async def cancel(self, id_: str, by: str, why: str) -> Replay:
         """Give a replay up; what it has sent stays sent."""
         open_ = {State.WAITING, State.RUNNING, State.STOPPED}
         return await self._turn(id_, open_, State.CANCELLED, by, "cancelled", why)
+
+    async def acknowledge(self, id_: str, by: str) -> Replay:
+        """Say that somebody has seen how a replay ended, so that it need not be shown first."""
+
+        def see(work: Any) -> Replay:
+            replay: Replay = work.dead_letters.replay(id_)
+            if replay.state not in {State.DONE, State.CANCELLED} or replay.seen_by:
+                raise ReplayRefused(f"The replay is {replay.state}.", state=str(replay.state))
+            trail = (*replay.trail, Trace(now, by, "acknowledged"))
+            changed: Replay = work.dead_letters.change(replay, seen_by=by, trail=trail)
+            return changed
+
+        now = self._clock.now()
+        return await self._store.write(see)
+
+    async def note(
+        self, fingerprint: str, owner: str, note: str, by: str, release: str | None = None
+    ) -> None:
+        """Write down whose a group is, and what is known about it; empty words take it back.
+
+        ``release`` is the one that mends the cause, once somebody knows it.
+
+        Raises:
+            LetterNotFound: there is no such group now.
+        """
+        now = self._clock.now()
+
+        def write(work: Any) -> None:
+            there = work.dead_letters.group
+            if not (there(fingerprint, parked=False) or there(fingerprint, parked=True)):
+                raise LetterNotFound("There are no such dead letters.")
+            work.dead_letters.note(fingerprint, GroupNote(owner, note, by, now, release))
+            told = told_of(f"{owner}: {note}", release)
+            self._audit(work, now, by, "dead_letters.note", fingerprint, told)
+
+        await self._store.write(write)
 
     async def park(
         self, fingerprint: str, cutoff: int, by: str, why: str, *, back: bool = False
@@ -291,20 +265,17 @@ class Replayer:
         now = self._clock.now()
 
         def park(work: Any) -> int:
-            found = [
-                one
-                for one in work.dead_letters.letters(MOST)
-                if one.fingerprint == fingerprint and one.parked is back and one.row <= cutoff
-            ]
-            if not found:
+            letters = work.dead_letters
+            moved: int = (
+                letters.unpark(fingerprint, cutoff)
+                if back
+                else letters.park(fingerprint, cutoff, by, why, now)
+            )
+            if not moved:
                 raise LetterNotFound("There are no such dead letters.")
-            if back:
-                work.dead_letters.unpark(found)
-            else:
-                work.dead_letters.park(found, by, why, now)
             action = "dead_letters.unpark" if back else "dead_letters.park"
             self._audit(work, now, by, action, fingerprint, why)
-            return len(found)
+            return moved
 
         return await self._store.write(park)
 
@@ -316,7 +287,7 @@ class Replayer:
         by: str,
         what: str,
         why: str,
-        check: Callable[[Replay], None] = lambda _: None,
+        check: Callable[[Any, Replay], None] = lambda _work, _replay: None,
         **columns: Any,
     ) -> Replay:
         now = self._clock.now()
@@ -325,7 +296,7 @@ class Replayer:
             replay: Replay = work.dead_letters.replay(id_)
             if replay.state not in from_:
                 raise ReplayRefused(f"The replay is {replay.state}.", state=str(replay.state))
-            check(replay)
+            check(work, replay)
             self._audit(work, now, by, f"dead_letters.{what}", id_, why)
             work.wake(WATCH)
             trail = (*replay.trail, Trace(now, by, what, why))
@@ -354,61 +325,46 @@ class Replayer:
         return sent
 
     def _batch(self, work: Any, replay: Replay, now: datetime) -> int:
-        entries = self._looked_at(work, replay, now)
-        under_way = [one for one in entries if one.state is Item.SENT]
-        since = min((one.sent_at or now for one in under_way), default=now)
-        # What died in an earlier round has stopped that round already.
-        fresh = [one.state for one in entries if (one.sent_at or now) >= replay.trail[-1].at]
-        if stopped := may_go_on(fresh, since, now):
+        looked_at = self._looked_at(work, replay, now)
+        under_way = [one for one in looked_at if one.state is Item.SENT]
+        # A round has its own time, from the resuming on.
+        sent_at = min((one.sent_at or now for one in under_way), default=now)
+        since = max(sent_at, replay.trail[-1].at)
+        if stopped := may_go_on((one.state for one in looked_at), since, now):
             self._end(work, replay, State.STOPPED, stopped, now)
             return 0
         if under_way:
             work.dead_letters.change(replay, next_at=now + _LOOK)
             return 0
-        waiting = [one for one in entries if one.state is Item.WAITING]
-        if not waiting:
+        size = batch_size(replay.step, replay.per_minute)
+        batch = work.dead_letters.entries(replay.id, Item.WAITING, size)
+        if not batch:
             self._end(work, replay, State.DONE, "done", now)
             return 0
-        batch = waiting[: batch_size(replay.step, replay.per_minute)]
-        sent = sum(self._send(work, replay, one, now) for one in batch)
+        sent = sum(self._send(work, replay, one, now) is Item.SENT for one in batch)
         pause = max(_LOOK, rest_after(len(batch), replay.per_minute))
         work.dead_letters.change(replay, step=replay.step + 1, next_at=now + pause)
         log.info("replay.batch_sent", replay=replay.id, letters=sent, step=replay.step)
         return sent
 
     def _looked_at(self, work: Any, replay: Replay, now: datetime) -> list[Entry]:
-        """The letters of a replay, with what has become of those that were sent."""
-        found: Sequence[Entry] = work.dead_letters.entries(replay.id)
+        """What this look finds of the letters under way; what an earlier one found is no news.
+
+        No instant tells the two apart: the clock may have been set back.
+        """
+        found: Sequence[Entry] = work.dead_letters.entries(replay.id, Item.SENT)
         return [self._told(work, replay, one, now) for one in found]
 
     def _told(self, work: Any, replay: Replay, one: Entry, now: datetime) -> Entry:
-        if one.state is not Item.SENT:
-            return one
-        state: Item = work.dead_letters.outcome(one.letter_row)
+        state = self.sending.outcome(work, one, now)
         if state is not Item.SENT:
             work.dead_letters.mark(replay.id, one.letter_row, state, now)
-        return msgspec.structs.replace(one, state=state)
+        return replace(one, state=state)
 
-    def _send(self, work: Any, replay: Replay, entry: Entry, now: datetime) -> bool:
-        """Send one letter again, unless it has been done or is gone since the set was frozen."""
-        found = work.dead_letters.envelope(entry.letter_row)
-        if found is None or self._verdict(work, found[0]) is not Verdict.SEND:
-            work.dead_letters.mark(replay.id, entry.letter_row, Item.SKIPPED, now)
-            return False
-        letter, envelope = found
-        if letter.consumer in self._consumers():
-            sent = work.dead_letters.revive(letter.row, entry.body_after, now)
-            work.wake(f"inbox:{letter.consumer}")
-        else:
-            consumers = self._routes[envelope.kind]
-            if entry.body_after is not None:
-                envelope = msgspec.structs.replace(envelope, body=entry.body_after)
-            sent = work.dead_letters.deliver(letter.row, envelope, consumers, now)
-            for consumer in consumers:
-                work.wake(f"inbox:{consumer}")
-        state = Item.SENT if sent else Item.SKIPPED
+    def _send(self, work: Any, replay: Replay, entry: Entry, now: datetime) -> Item:
+        state = self.sending.send(work, entry, replay.redirect_to, now)
         work.dead_letters.mark(replay.id, entry.letter_row, state, now)
-        return bool(sent)
+        return state
 
     def _end(self, work: Any, replay: Replay, state: State, what: str, now: datetime) -> None:
         trail = (*replay.trail, Trace(now, "orderkeep", what))
@@ -416,41 +372,15 @@ class Replayer:
         tell = log.error if state is State.STOPPED else log.info
         tell("replay.ended", replay=replay.id, state=str(state), reason=what)
 
-    def _verdict(self, work: Any, letter: Letter) -> Verdict:
-        if letter.source is not Source.INBOX:
-            return Verdict.NOWHERE
-        found = work.dead_letters.envelope(letter.row)
-        if found is None:
-            return Verdict.GONE
-        envelope: Envelope = found[1]
-        if letter.consumer not in self._consumers() and envelope.kind not in self._routes:
-            return Verdict.NOWHERE
-        return Verdict.DONE if self._judge(work, envelope) else Verdict.SEND
-
-    def _consumers(self) -> set[str]:
-        return {name for theirs in self._routes.values() for name in theirs}
-
 
 _LOOK = rest_after(1, 60)
 """How long until we look what has become of what was sent."""
 
 
-def _frozen(work: Any, fingerprint: str, cutoff: int | None) -> list[Letter]:
-    letters = frozen(work.dead_letters.letters(MOST), fingerprint, cutoff)
+def _frozen(
+    work: Any, fingerprint: str, cutoff: int | None, row: int | None = None
+) -> Sequence[Letter]:
+    letters: Sequence[Letter] = work.dead_letters.frozen(fingerprint, cutoff, MOST, row)
     if not letters:
         raise LetterNotFound("There are no such dead letters.")
     return letters
-
-
-def _whole(work: Any, row: int) -> tuple[Letter, Envelope]:
-    found: tuple[Letter, Envelope] | None = work.dead_letters.envelope(row)
-    if found is None:
-        raise LetterNotFound("There is no such dead letter.")
-    return found
-
-
-def _entry(work: Any, letter: Letter, edit: tuple[int, bytes] | None) -> Entry:
-    if edit is None:
-        return Entry(letter.row, letter.order_key, Item.WAITING)
-    before = work.dead_letters.body(letter.source, letter.row)
-    return Entry(letter.row, letter.order_key, Item.WAITING, None, before, edit[1])

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import structlog
 
-from orderkeep.delivery.ports import Carried, InboxStore, OutboxStore
+from orderkeep.delivery.ports import Carried, InboxStore, OutboxStore, RouteStore
 from orderkeep.kernel.clock import Clock
 from orderkeep.kernel.store import Store
 
@@ -20,7 +20,7 @@ PAGE = 500
 GRACE = timedelta(minutes=2)
 """How long an envelope may be on its way before it counts as missing."""
 HORIZON = timedelta(days=1)
-"""How far back to look. A consumer that is new here must not be sent all that ever happened."""
+"""How far back to look: what is older has been looked for all day."""
 
 log = structlog.get_logger()
 
@@ -33,6 +33,9 @@ class SearchWork(Protocol):
 
     @property
     def inbox(self) -> InboxStore: ...
+
+    @property
+    def routes(self) -> RouteStore: ...
 
 
 class Search:
@@ -72,12 +75,19 @@ class Search:
     def _look(self, work: SearchWork, since: datetime) -> tuple[Sequence[Carried], list[Carried]]:
         after = _first(work.outbox, since) if self._after is None else self._after
         page = work.outbox.carried(after, PAGE)
+        began = work.routes.since()
         missing: dict[int, Carried] = {}
         for consumer in sorted({name for theirs in self._routes.values() for name in theirs}):
-            meant = [one for one in page if consumer in self._routes.get(one.kind, ())]
+            meant = [one for one in page if self._is_meant(one, consumer, began)]
             held = work.inbox.holds(consumer, [one.id for one in meant])
             missing |= {one.row: one for one in meant if one.id not in held}
         return page, [missing[row] for row in sorted(missing)]
+
+    def _is_meant(
+        self, one: Carried, consumer: str, began: Mapping[tuple[str, str], datetime]
+    ) -> bool:
+        takes = consumer in self._routes.get(one.kind, ())
+        return takes and one.sent_at >= began.get((one.kind, consumer), one.sent_at)
 
     async def _send_again(self, lost: Sequence[Carried]) -> None:
         rows = [one.row for one in lost]

@@ -68,7 +68,8 @@ class Pulse:
         except KafkaException as failure:
             self.lost(said(failure))
             return False
-        topic = found.topics[TOPIC]  # type: ignore[attr-defined]  # ClusterMetadata.
+        # The library has no types: what it answers is a ClusterMetadata.
+        topic = found.topics[TOPIC]  # type: ignore[attr-defined]
         if topic.error is not None:
             self.lost(f"topic {TOPIC}: {topic.error.str()}")
             return False

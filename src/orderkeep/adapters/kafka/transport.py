@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
 from typing import Self
 
 from orderkeep.adapters.embedded import EmbeddedWork
@@ -36,6 +35,7 @@ class KafkaTransport:
     ) -> None:
         self.traffic = Traffic()
         self._back = back
+        self._opened = False
         publishing = Pulse("publish", clock, up=self._up)
         self._publisher = Publisher(url, clock, self.traffic, timing, publishing)
         self._fetcher = Fetcher(
@@ -43,17 +43,13 @@ class KafkaTransport:
         )
 
     async def __aenter__(self) -> Self:
+        self._opened = True
         self._loop = asyncio.get_running_loop()
         self._publisher.open()
         self._fetcher.open()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._fetcher.close()
         await self._publisher.close()
 
@@ -82,5 +78,7 @@ class KafkaTransport:
         return list(self._publisher.pulse.drift)
 
     def state(self) -> dict[str, KafkaState]:
-        """How each client is just now, by name."""
+        """How each client is just now, by name; none where this process opens none."""
+        if not self._opened:
+            return {}
         return {"publish": self._publisher.pulse.state, "consume": self._fetcher.pulse.state}

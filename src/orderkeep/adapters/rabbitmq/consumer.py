@@ -1,7 +1,8 @@
 """Takes envelopes from the broker into the inbox: on our disk first, then the ack.
 
-Nothing is done with a delivery but keeping it. While the store is away nothing is consumed, and
-what was delivered goes back to the broker. Every queue has a connection of its own: asked about a
+No delivery is held while its effect is done elsewhere: it is kept, and handled in the same commit
+where its handler is here. While the store is away nothing is consumed, and what was delivered goes
+back to the broker. Every queue has a connection of its own: asked about a
 queue that hangs, a broker lets the whole connection hang with it.
 """
 
@@ -11,10 +12,8 @@ from datetime import datetime
 from time import monotonic
 from typing import Any
 
-import aio_pika
 import msgspec
 import structlog
-from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import AMQPError
 
 from orderkeep.adapters.embedded import AFTER_RECEIVE, BEFORE_RECEIVE, NOBODY, UNROUTED
@@ -23,6 +22,7 @@ from orderkeep.adapters.rabbitmq.keep import (
     Keep,
     KeepWork,
     Read,
+    envelopes_of,
     keep_dead,
     keep_for,
     keep_unrouted,
@@ -30,17 +30,15 @@ from orderkeep.adapters.rabbitmq.keep import (
     set_aside,
     unknown,
 )
-from orderkeep.adapters.rabbitmq.link import Link, Timing, said, was_cancelled
+from orderkeep.adapters.rabbitmq.link import Timing, Wire, said
+from orderkeep.adapters.rabbitmq.taker import Taker
 from orderkeep.adapters.rabbitmq.topology import UNROUTABLE, dead_queue, inbox_queue
 from orderkeep.delivery.envelope import Envelope
+from orderkeep.delivery.ports import Keeper
 from orderkeep.kernel.clock import Clock
-from orderkeep.kernel.errors import Unavailable, Uncertain
 from orderkeep.kernel.failpoints import reach
-from orderkeep.kernel.store import Store
+from orderkeep.kernel.store import Loose, Store
 from orderkeep.observe.traffic import Hop, Passed, Traffic
-
-PREFETCH = 200
-"""Deliveries a consumer may hold before their ack: as many as share one commit."""
 
 log = structlog.get_logger()
 
@@ -52,19 +50,21 @@ class Place(msgspec.Struct, frozen=True):
     consumer: str
     queue: str
     keep: Keep
+    is_inbox: bool = False
+    """Whether all that belongs here is put into one inbox, by one statement."""
 
 
 def places(routes: Mapping[str, Sequence[str]]) -> list[Place]:
     """Every queue that is consumed from: inboxes, the broker's dead letters, the unroutable."""
     names = sorted({name for theirs in routes.values() for name in theirs})
     return [
-        *(Place(name, name, inbox_queue(name), keep_for(name)) for name in names),
+        *(Place(name, name, inbox_queue(name), keep_for(name), is_inbox=True) for name in names),
         *(Place(f"dead.{name}", name, dead_queue(name), keep_dead(name)) for name in names),
         Place(NOBODY, NOBODY, UNROUTABLE, keep_unrouted(routes)),
     ]
 
 
-class Consumer:
+class Consumer(Taker):
     """One queue, one connection, one loop that keeps what has arrived; the tenant of its link."""
 
     def __init__(
@@ -78,20 +78,20 @@ class Consumer:
         max_length: int | None = None,
         turns: asyncio.Lock | None = None,
     ) -> None:
+        super().__init__(place.name, timing)
         self._turns = turns
         self.place = place
         self._store = store
+        self._write_plain = store.write_loose if isinstance(store, Loose) else store.write
         self._routes = routes
         self._clock = clock
         self._traffic = traffic
-        self._timing = timing
         self._max_length = max_length
-        self._arrived: asyncio.Queue[Any] = asyncio.Queue()
-        self._task: asyncio.Task[None] | None = None
-        self._channel: Any = None
-        self._last_s = 0.0
         self.drift: tuple[str, ...] = ()
-        self.link: Link | None = None
+        self.keeper: Keeper | None = None
+        """Whoever handles here what comes; given before the link is opened."""
+        self.consumes = True
+        """Whether it takes what is there; else it can only be asked whether anything is."""
 
     # --- tenant of the link ---------------------------------------------------------------------
 
@@ -104,29 +104,16 @@ class Consumer:
         now = self._clock.now()
         await self._store.write(lambda work: work.inbox.receive(NOBODY, (), now))
 
-    async def move_in(self, connection: aio_pika.Connection) -> None:
+    async def move_in(self, connection: Wire) -> None:
         """Consume from the queue; a deleted one is made again."""
-        self._last_s = monotonic()
+        self.last_s = monotonic()
         seconds, queue = self._timing.call, self.place.queue
         self.drift = await prepare(
             connection, self._routes, seconds, self._max_length, only=queue, turns=self._turns
         )
-        opened = connection.channel(publisher_confirms=False)
-        await opened.initialize()
-        opened.close_callbacks.add(self._closed)
-        self._channel = channel = await opened.get_underlay_channel()
-        channel.on_consumer_cancel_callbacks.add(self._cancelled)
-        await channel.basic_qos(prefetch_count=PREFETCH, timeout=seconds)
-        self._arrived = asyncio.Queue()
-        self._task = asyncio.create_task(self._run(), name=f"consumer.{self.place.name}")
-        await channel.basic_consume(queue, self._arrived.put, timeout=seconds)
-
-    async def move_out(self) -> None:
-        """Stop; what was not acked comes again."""
-        task, self._task, self._channel = self._task, None, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait({task})
+        await self._open(connection)
+        if self.consumes:
+            await self._consume(connection, queue)
 
     # --- what is left ---------------------------------------------------------------------------
 
@@ -137,9 +124,11 @@ class Consumer:
         comes here says nothing about the queue.
         """
         channel = self._channel
-        resting = monotonic() - self._last_s >= self._timing.quiet
+        resting = monotonic() - (self.last_s or 0.0) >= self._timing.quiet
         if channel is None or self.link is None or not self.link.is_up or not resting:
             return False
+        if self._held_bytes:
+            return False  # And perhaps no answer would be read.
         try:
             found = await channel.queue_declare(
                 self.place.queue, passive=True, timeout=self._timing.call
@@ -148,62 +137,35 @@ class Consumer:
             self._broken(f"{self.place.queue} does not answer: {said(failure)}")
             return False
         if found.message_count:
-            self._last_s = monotonic()  # whoever receives it needs a while for the rest as well
+            self.last_s = monotonic()  # whoever receives it needs a while for the rest as well
         return not found.message_count
 
     # --- keeping --------------------------------------------------------------------------------
 
-    def _broken(self, why: str) -> None:
-        """Give the connection up: the broker gives everything unacked to the next one."""
-        if self.link is not None:
-            self.link.broken(why)
-
-    def _closed(self, _: AbstractChannel | None, error: BaseException | None = None) -> None:
-        self._broken(f"channel of {self.place.name} closed: {said(error)}")
-
-    def _cancelled(self, _: object) -> None:
-        # The queue was deleted, or its leader has moved: both are mended by beginning anew.
-        self._broken(f"consumer of {self.place.name} cancelled by the broker")
-
-    async def _run(self) -> None:
-        try:
-            while True:
-                await self._take([await self._arrived.get(), *self._waiting()])
-        except asyncio.CancelledError:
-            if was_cancelled():
-                raise
-            self._broken(f"channel of {self.place.name} closed")
-        except (Unavailable, Uncertain) as away:
-            log.warning("consumer.store_away", consumer=self.place.name, reason=type(away).__name__)
-            self._broken(f"store away: {said(away)}")
-        except (AMQPError, OSError, TimeoutError, RuntimeError) as failure:
-            self._broken(f"ack of {self.place.name} failed: {said(failure)}")
-        except Exception as failure:  # Top of a worker loop: nothing was acked.
-            log.exception(
-                "consumer.failed", consumer=self.place.name, reason=type(failure).__name__
-            )
-            self._broken(said(failure))
-
-    def _waiting(self) -> list[Any]:
-        """What else has arrived: it shares the commit."""
-        return [self._arrived.get_nowait() for _ in range(self._arrived.qsize())]
-
     async def _take(self, deliveries: Sequence[Any]) -> None:
-        self._last_s = monotonic()
         found = [read(one) for one in deliveries]
         again = sum(one.redelivered for one in found)
         self._traffic.count(Passed.DELIVERED, self.place.consumer, len(found))
         self._traffic.count(Passed.REDELIVERED, self.place.consumer, again)
         now = self._clock.now()
         reach(BEFORE_RECEIVE)
-        new = await self._store.write(lambda work: self._put_down(work, found, now))
+        new = await self._keep(found, now)
         reach(AFTER_RECEIVE)
         self._count(found, new, now)
-        # They arrived in the order of their tags, and none of them has been left out.
-        async with asyncio.timeout(self._timing.call):
-            await self._channel.basic_ack(deliveries[-1].delivery_tag, multiple=True)
+        await self._ack_soon(deliveries)
+
+    async def _keep(self, found: Sequence[Read], now: datetime) -> int:
+        envelopes = envelopes_of(found)
+        if not self.place.is_inbox or len(envelopes) < len(found):
+            return await self._store.write(lambda work: self._put_down(work, found, now))
+        if self.keeper is not None:
+            keep = self.place.keep
+            return await self.keeper.keep(lambda work: keep(work, found, now), envelopes)
+        return await self._write_plain(lambda work: self._put_down(work, found, now))
 
     def _put_down(self, work: KeepWork, found: Sequence[Read], now: datetime) -> int:
+        if self.place.is_inbox:
+            work.wake(f"inbox:{self.place.consumer}")
         set_aside(work, self.place.consumer, found, now)
         return self.place.keep(work, found, now)
 

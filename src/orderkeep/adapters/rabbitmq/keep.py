@@ -8,6 +8,7 @@ import msgspec
 
 from orderkeep.adapters.embedded import UNROUTED, put_aside
 from orderkeep.adapters.rabbitmq.message import NotAnEnvelope, envelope, foreign_id
+from orderkeep.delivery import sentences as say
 from orderkeep.delivery.envelope import Envelope
 from orderkeep.delivery.ports import InboxStore
 
@@ -46,7 +47,7 @@ def read(delivery: Any) -> Read:
     try:
         found = envelope(properties.headers, body)
     except NotAnEnvelope as error:
-        why = f"not an envelope: {error}"
+        why = say.NOT_AN_ENVELOPE(quote=error)
     death = death_of(properties.headers)
     return Read(
         foreign_id(properties.message_id),
@@ -66,8 +67,9 @@ def death_of(headers: Mapping[str, Any] | None) -> str:
     newest = deaths[0]
     reason, queue = _plain(newest.get("reason")), _plain(newest.get("queue"))
     count = newest.get("count")
-    times = f", {count} times" if isinstance(count, int) and count > 1 else ""
-    return f"dead letter of the broker: {reason} in {queue}{times}"
+    if isinstance(count, int) and count > 1:
+        return say.BROKER_DIED_TIMES(death=reason, queue=queue, n=count)
+    return say.BROKER_DIED(death=reason, queue=queue)
 
 
 def _plain(value: object) -> str:
@@ -78,9 +80,7 @@ def keep_for(consumer: str) -> Keep:
     """Keeps envelopes in the inbox of one consumer."""
 
     def keep(work: KeepWork, found: Sequence[Read], now: datetime) -> int:
-        new = work.inbox.receive(consumer, _envelopes(found), now)
-        work.wake(f"inbox:{consumer}")
-        return new
+        return work.inbox.receive(consumer, envelopes_of(found), now)
 
     return keep
 
@@ -93,9 +93,9 @@ def keep_dead(consumer: str) -> Keep:
 
     def keep(work: KeepWork, found: Sequence[Read], now: datetime) -> int:
         new = 0
-        for one, theirs in zip(found, _envelopes(found), strict=False):
+        for one, theirs in zip(found, envelopes_of(found), strict=False):
             if work.inbox.receive(consumer, [theirs], now):
-                work.inbox.bury(consumer, theirs.id, now, one.death or "dead letter of the broker")
+                work.inbox.bury(consumer, theirs.id, now, one.death or say.BROKER_DEAD())
                 new += 1
         return new
 
@@ -114,6 +114,7 @@ def keep_unrouted(routes: Mapping[str, Sequence[str]]) -> Keep:
         for one in found:
             for consumer in routes.get(one.envelope.kind, ()) if one.envelope else ():
                 new += keep_for(consumer)(work, [one], now)
+                work.wake(f"inbox:{consumer}")
         return new + put_aside(work, unknown(found, routes), now)
 
     return keep
@@ -121,7 +122,7 @@ def keep_unrouted(routes: Mapping[str, Sequence[str]]) -> Keep:
 
 def unknown(found: Sequence[Read], routes: Mapping[str, Sequence[str]]) -> list[Envelope]:
     """The envelopes of kinds that nobody takes."""
-    return [one for one in _envelopes(found) if one.kind not in routes]
+    return [one for one in envelopes_of(found) if one.kind not in routes]
 
 
 def set_aside(work: KeepWork, consumer: str, found: Sequence[Read], now: datetime) -> None:
@@ -131,7 +132,8 @@ def set_aside(work: KeepWork, consumer: str, found: Sequence[Read], now: datetim
             work.inbox.set_aside(consumer, one.id, one.body, one.why, now)
 
 
-def _envelopes(found: Sequence[Read]) -> list[Envelope]:
+def envelopes_of(found: Sequence[Read]) -> list[Envelope]:
+    """What of it is an envelope."""
     return [one.envelope for one in found if one.envelope]
 
 
@@ -141,6 +143,7 @@ __all__ = [
     "KeepWork",
     "Read",
     "death_of",
+    "envelopes_of",
     "keep_dead",
     "keep_for",
     "keep_unrouted",

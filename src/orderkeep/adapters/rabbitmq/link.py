@@ -10,6 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 from random import Random
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -19,6 +20,7 @@ import msgspec
 import structlog
 from aio_pika.connection import make_url
 
+from orderkeep.adapters.trust import trusting, why_not
 from orderkeep.kernel.clock import Clock
 
 log = structlog.get_logger()
@@ -73,7 +75,7 @@ class Tenant(Protocol):
         """Return when a connection is of use; raise when not now."""
         ...
 
-    async def move_in(self, connection: aio_pika.Connection) -> None:
+    async def move_in(self, connection: "Wire") -> None:
         """Make channels and consumers on a new connection."""
         ...
 
@@ -85,7 +87,7 @@ class Tenant(Protocol):
 class Link:
     """Keeps a connection for its tenant, from ``async with`` to its end."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # Everything passed in, by name.
         self,
         url: str,
         name: str,
@@ -94,10 +96,12 @@ class Link:
         chance: Random,
         timing: Timing,
         *,
+        ca_file: Path | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         up: Callable[[], None] = lambda: None,
     ) -> None:
         self._url = url
+        self._ca_file = ca_file
         self.name = name
         self._tenant = tenant
         self._clock = clock
@@ -153,6 +157,8 @@ class Link:
             self._attempts += 1
             begun = loop.time()
             await self._live_once()
+            if was_cancelled():
+                return
             if loop.time() - begun >= self._timing.steady:
                 self._attempts = 0
             pause = pause_after(self._attempts, self._chance, self._timing)
@@ -167,25 +173,25 @@ class Link:
 
     async def _live_once(self) -> None:
         """From connecting to losing the connection; every failure ends here."""
-        wire = Wire(self._url, self.name, self._timing.heartbeat)
+        wire = Wire(self._url, self.name, self._timing.heartbeat, self._ca_file)
         self._broken.clear()
-        orderly = False
         try:
             await self._tenant.ready()
             await self._connect(wire)
             await self._until_broken(wire)
         except asyncio.CancelledError:
             # The library also answers calls this way when it closes a connection.
-            orderly = was_cancelled()
             self._last_error = "closed"
-            if orderly:
+            if was_cancelled():
                 raise
         except Exception as failure:  # noqa: BLE001  # Top of the loop: told, and tried again.
             self._last_error = said(failure)
         finally:
             self._since, self._blocked = None, False
-            await self._tenant.move_out()
-            await wire.end(self._timing.call, orderly=orderly)
+            try:
+                await self._tenant.move_out()
+            finally:  # Told to end meanwhile, it would leave a connection that holds deliveries.
+                await wire.end(self._timing.call, orderly=was_cancelled())
 
     async def _connect(self, wire: "Wire") -> None:
         async with asyncio.timeout(self._timing.connect):
@@ -199,7 +205,7 @@ class Link:
     async def _until_broken(self, wire: "Wire") -> None:
         """Look after the connection: closed, blocked, or told to be of no use."""
         closed = wire.closing()
-        while not self._broken.is_set() and not closed.done():
+        while not (self._broken.is_set() or closed.done() or was_cancelled()):
             self._see(await wire.is_blocked())
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._timing.look):
@@ -217,14 +223,17 @@ class Link:
 
 
 class Wire(aio_pika.Connection):
-    """A connection that can be cut: one to a broker that hangs does not end by asking it to."""
+    """A connection that can be cut: one to a broker that hangs does not end by asking it to.
 
-    def __init__(self, url: str, name: str, heartbeat: int) -> None:
+    ``ca_file`` says whom ``amqps`` believes; whatever the address says of that is not heard.
+    """
+
+    def __init__(self, url: str, name: str, heartbeat: int, ca_file: Path | None = None) -> None:
         super().__init__(
             make_url(url, heartbeat=heartbeat),
             client_properties={"connection_name": f"orderkeep {name}"},
         )
-        self._sockets = _Sockets()
+        self._sockets = _Sockets(ca_file)
         self.kwargs["transport_factory"] = self._sockets
 
     def closing(self) -> "asyncio.Future[Any]":
@@ -243,29 +252,69 @@ class Wire(aio_pika.Connection):
             return True
         return False
 
+    def hold(self) -> None:
+        """Read no more: what comes waits in the sockets, and behind them at the broker."""
+        self._sockets.valve.shut()
+
+    def go_on(self) -> None:
+        """Read again."""
+        self._sockets.valve.open()
+
     async def end(self, seconds: float, *, orderly: bool) -> None:
         """Close it: with a good-bye if there is time for one, else by cutting it."""
         if not orderly:
             self._sockets.cut()
-        with suppress(Exception):
-            async with asyncio.timeout(seconds):
-                await self.close()
-        self._sockets.cut()
+        try:
+            with suppress(Exception):
+                async with asyncio.timeout(seconds):
+                    await self.close()
+        finally:
+            self._sockets.cut()
+
+
+class _Valve(asyncio.StreamReader):
+    """A reader that can be shut; a broker that gets rid of nothing for long closes the connection.
+
+    AMQP bounds by a number what it hands out, and brokers do not obey a bound in bytes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(loop=asyncio.get_running_loop())
+        self._is_open = asyncio.Event()
+        self._is_open.set()
+
+    def shut(self) -> None:
+        self._is_open.clear()
+
+    def open(self) -> None:
+        self._is_open.set()
+
+    async def readexactly(self, n: int) -> bytes:
+        await self._is_open.wait()
+        return await super().readexactly(n)
 
 
 class _Sockets:
     """Makes the connection's socket and keeps hold of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, ca_file: Path | None) -> None:
+        self._ca_file = ca_file
         self._writer: asyncio.StreamWriter | None = None
+        self.valve = _Valve()
 
     async def create(
         self, url: Any, ssl_context_provider: Any = None, **options: Any
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        secret = await ssl_context_provider.get_context() if url.scheme == "amqps" else None
-        reader, self._writer = await asyncio.open_connection(
-            url.host, url.port, ssl=secret, **options
+        # Not the library's own: with ``no_verify_ssl`` in the address it would believe anybody.
+        del ssl_context_provider
+        is_secret = url.scheme == "amqps"
+        secret = await asyncio.to_thread(trusting, self._ca_file) if is_secret else None
+        loop, reader = asyncio.get_running_loop(), self.valve
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        transport, _ = await loop.create_connection(
+            lambda: protocol, url.host, url.port, ssl=secret, **options
         )
+        self._writer = asyncio.StreamWriter(transport, protocol, reader, loop)
         return reader, self._writer
 
     def cut(self) -> None:
@@ -283,6 +332,8 @@ def said(failure: BaseException | None) -> str:
     """A failure in a few words; the libraries put stars where the address has its password."""
     if failure is None:
         return "closed"
+    if sentence := why_not(failure):
+        return sentence
     return f"{type(failure).__name__}: {failure}".removesuffix(": ")[:300]
 
 
@@ -291,6 +342,10 @@ def _why(closed: "asyncio.Future[Any]") -> BaseException | None:
 
 
 def was_cancelled() -> bool:
-    """Whether this task was cancelled, rather than a call in it that the library had cancelled."""
+    """Whether this task was cancelled, rather than a call in it that the library had cancelled.
+
+    It is asked in loops as well: a cancellation that comes in the very instant of an answer is
+    swallowed by ``asyncio.wait_for`` before Python 3.12, through which the library makes its calls.
+    """
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

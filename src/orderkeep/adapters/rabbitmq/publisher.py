@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from time import monotonic
+from typing import Any
 
 import aio_pika
 import structlog
@@ -161,6 +162,7 @@ class Publisher:
             self._unanswered(envelope.kind, began_s)
             return Passed.UNCONFIRMED
         except asyncio.CancelledError:
+            self._suspects.cut_off(envelope.kind)
             if was_cancelled():
                 raise
             return Passed.UNCONFIRMED  # Not us: the library's word for a channel that closed.
@@ -174,13 +176,14 @@ class Publisher:
     async def _send(self, channel: AbstractChannel, envelope: Envelope) -> None:
         """Returns after a positive confirm."""
         packed = message(envelope)
-        underlay = await channel.get_underlay_channel()
+        underlay: Any = await channel.get_underlay_channel()
         await underlay.basic_publish(
             packed.body,
             exchange=EXCHANGE,
             routing_key=envelope.kind,
             properties=packed.properties,
             mandatory=True,
+            wait=False,  # For the confirm only: else one after the other is drained to the socket.
         )
 
     def _unanswered(self, kind: str, since_s: float) -> None:

@@ -35,6 +35,10 @@ class Suspects:
         self._rests[kind] = timedelta(seconds=rest_s)
         self._probing.discard(kind)
 
+    def cut_off(self, kind: str) -> None:
+        """Nobody waited for its answer to the end: whoever comes next tries again."""
+        self._probing.discard(kind)
+
     def is_suspect(self, kind: str) -> bool:
         """Whether the last word about it was a bad one, or none."""
         return kind in self._until

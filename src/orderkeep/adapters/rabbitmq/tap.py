@@ -8,6 +8,7 @@ the broker. Nothing is declared but this queue and its bindings.
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -45,6 +46,7 @@ async def listen(  # Everything passed in, by name.
     take: Callable[[Message], bool],
     *,
     seconds: float,
+    ca_file: Path | None = None,
     bound: Bound = Bound(),  # noqa: B008  # Frozen.
     tapped: Callable[[], None] = lambda: None,
 ) -> None:
@@ -55,7 +57,7 @@ async def listen(  # Everything passed in, by name.
     Raises:
         AMQPError, OSError, TimeoutError: the broker is away, or does not let us.
     """
-    wire = Wire(url, "tap", HEARTBEAT_S)
+    wire = Wire(url, "tap", HEARTBEAT_S, ca_file)
     try:
         await wire.connect(timeout=CONNECT_S)
         arrived: asyncio.Queue[Any] = asyncio.Queue(HELD)
@@ -100,7 +102,12 @@ def message_of(delivery: Any) -> Message:
     properties = delivery.header.properties
     headers = {name: _text(value) for name, value in (properties.headers or {}).items()}
     said = {"type": properties.message_type} if properties.message_type else {}
-    return Message(bytes(delivery.body), {**said, **headers}, delivery.delivery.routing_key or "")
+    return Message(
+        bytes(delivery.body),
+        {**said, **headers},
+        delivery.delivery.routing_key or "",
+        properties.message_id or None,
+    )
 
 
 def _text(value: object) -> object:

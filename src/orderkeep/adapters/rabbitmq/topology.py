@@ -18,6 +18,10 @@ DELIVERY_LIMIT = 50
 a process died, or its store failed, between delivery and ack."""
 
 AT_LEAST_ONCE_SINCE = (3, 10)
+LIMITED_SINCE = (4, 0)
+"""Without a word of ours such a broker throws away what was delivered twenty times."""
+ENDLESS = 1_000_000
+"""Deliveries of what lies at the end of the road, from where no dead letter goes on."""
 
 Arguments = Mapping[str, str | int | bool]
 
@@ -92,8 +96,8 @@ def topology(
             Exchange(EXCHANGE, "direct", {"alternate-exchange": UNROUTABLE}),
         ),
         queues=(
-            Queue(UNROUTABLE, _QUORUM),
-            *(Queue(dead_queue(consumer), _QUORUM) for consumer in consumers),
+            Queue(UNROUTABLE, _last(version)),
+            *(Queue(dead_queue(consumer), _last(version)) for consumer in consumers),
             *(
                 Queue(inbox_queue(consumer), _inbox(consumer, version, max_length))
                 for consumer in consumers
@@ -113,6 +117,10 @@ def topology(
 
 # Of several processes one receives, and the others stand by: two would overtake each other.
 _QUORUM: Arguments = {"x-queue-type": "quorum", "x-single-active-consumer": True}
+
+
+def _last(version: tuple[int, ...]) -> Arguments:
+    return {**_QUORUM, "x-delivery-limit": ENDLESS} if version >= LIMITED_SINCE else _QUORUM
 
 
 def _inbox(consumer: str, version: tuple[int, ...], max_length: int | None) -> Arguments:

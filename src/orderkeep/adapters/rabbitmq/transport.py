@@ -7,6 +7,8 @@ that hangs lets the connection hang on which it was asked for.
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
 from random import Random
 from types import TracebackType
 from typing import Self
@@ -17,7 +19,7 @@ from orderkeep.adapters.rabbitmq.keep import KeepWork
 from orderkeep.adapters.rabbitmq.link import Link, LinkState, Timing
 from orderkeep.adapters.rabbitmq.publisher import Publisher
 from orderkeep.delivery.envelope import Envelope
-from orderkeep.delivery.ports import Tried
+from orderkeep.delivery.ports import Keeper, Tried
 from orderkeep.kernel.clock import Clock
 from orderkeep.kernel.store import Store
 from orderkeep.observe.traffic import Traffic
@@ -32,7 +34,7 @@ class RabbitTransport:
     can be published again.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # Everything passed in, by name.
         self,
         url: str,
         store: Store[KeepWork],
@@ -40,6 +42,7 @@ class RabbitTransport:
         clock: Clock,
         chance: Random,
         *,
+        ca_file: Path | None = None,
         timing: Timing = USUAL,
         max_length: int | None = None,
         back: Callable[[], None] = lambda: None,
@@ -47,20 +50,33 @@ class RabbitTransport:
         self.traffic = Traffic()
         turns = asyncio.Lock()
         self._publisher = Publisher(routes, clock, self.traffic, timing, max_length, turns)
-        publishing = Link(url, "publish", self._publisher, clock, chance, timing, up=back)
+        link = partial(Link, ca_file=ca_file)
+        publishing = link(url, "publish", self._publisher, clock, chance, timing, up=back)
         self._publisher.link = publishing
         self._consumers = [
             Consumer(place, store, routes, clock, self.traffic, timing, max_length, turns)
             for place in places(routes)
         ]
         for one in self._consumers:
-            one.link = Link(url, f"consume.{one.place.name}", one, clock, chance, timing)
+            one.link = link(url, f"consume.{one.place.name}", one, clock, chance, timing)
         consuming = [one.link for one in self._consumers if one.link]
-        self._links = (publishing, *consuming)
+        self._links: tuple[Link, ...] = (publishing, *consuming)
         self._seen: Sequence[Difference] = ()
         self._stack = AsyncExitStack()
+        self._opened = False
+
+    def hand_over(self, keepers: Mapping[str, Keeper], *, alone: bool) -> None:
+        """Have consumers' envelopes handled where they are kept; see ``delivery.ports``."""
+        for one in self._consumers:
+            if one.place.is_inbox:
+                one.keeper = keepers.get(one.place.name)
+                one.consumes = one.keeper is not None
+        if alone:
+            self._consumers = [one for one in self._consumers if one.keeper]
+            self._links = tuple(one.link for one in self._consumers if one.link)
 
     async def __aenter__(self) -> Self:
+        self._opened = True
         for link in self._links:
             await self._stack.enter_async_context(link)
         return self
@@ -103,5 +119,11 @@ class RabbitTransport:
         self._seen = found
 
     def state(self) -> dict[str, LinkState]:
-        """How each connection is just now, by name."""
+        """How each connection is just now, by name; none where this process opens none.
+
+        An office apart from the relay builds its transport and never opens it: an alert on what it
+        would say of its connections would be false.
+        """
+        if not self._opened:
+            return {}
         return {link.name: link.state for link in self._links}
