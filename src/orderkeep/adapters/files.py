@@ -86,12 +86,16 @@ class LocalFiles:
 
     def _set_aside(self, path: Path, instant: datetime) -> bool:
         # Whoever has kept the same bytes meanwhile has made them young, and their row follows.
+        aside = self._aside / path.name
         with self._placing:
-            if not path.exists() or path.stat().st_mtime >= instant.timestamp():
+            if not path.exists() or (seen := path.stat()).st_mtime >= instant.timestamp():
                 return False
             os.utime(path)  # aside since now
-            path.rename(self._aside / path.name)
-            return True
+            path.rename(aside)
+            if aside.stat().st_ino == seen.st_ino:
+                return True
+            aside.replace(path)  # Another process has put its own there in this moment.
+            return False
 
     async def aside(self) -> Collection[str]:
         return await asyncio.to_thread(lambda: [path.name for path in self._aside.iterdir()])
@@ -127,6 +131,9 @@ class LocalIncoming:
         self._path = path
         self._kept = kept
         self._placing = placing
+        # Who gives an upload up does not wait for the thread that writes it: closed beneath its
+        # hands, the descriptor could be another file's by then.
+        self._using = Lock()
         self._hash = sha256()
         self._chunks: list[bytes] = []
         self._waiting = 0
@@ -159,13 +166,15 @@ class LocalIncoming:
     def _write(self, data: bytes) -> None:
         self._hash.update(data)
         view = memoryview(data)
-        while view:
-            view = view[self._file.write(view) :]
+        with self._using:
+            while view:
+                view = view[self._file.write(view) :]
 
     def _keep(self) -> None:
-        os.utime(self._file.fileno())  # kept now, however long it took to come
-        os.fsync(self._file.fileno())
-        self._file.close()
+        with self._using:
+            os.utime(self._file.fileno())  # kept now, however long it took to come
+            os.fsync(self._file.fileno())
+            self._file.close()
         place_ = place(self._kept, self._hash.hexdigest())
         # The same bytes may be there already: replacing them with themselves changes nothing.
         with self._placing:
@@ -173,7 +182,8 @@ class LocalIncoming:
         _sync_folder(place_.parent)
 
     def _discard(self) -> None:
-        self._file.close()
+        with self._using:
+            self._file.close()
         self._path.unlink(missing_ok=True)
 
 

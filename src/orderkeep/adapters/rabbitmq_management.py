@@ -1,14 +1,16 @@
 """Reads RabbitMQ's management API and Prometheus endpoint; it only ever says GET."""
 
-import ssl
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import GenericAlias
 from typing import Any, Self, TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import httpx
 import msgspec
 
+from orderkeep.adapters.trust import NobodyToTrust, trusting, why_not
 from orderkeep.doctor.snapshot import (
     Binding,
     Channel,
@@ -68,19 +70,28 @@ class RabbitManagement:
             and are part of no message.
         vhosts: the virtual hosts to look at; none means all that the user may see.
         metrics_urls: Prometheus endpoints, one for each node; none means the host's default one.
+        ca_file: whom ``https`` trusts, instead of the system's authorities.
 
     Raises:
-        CannotLook: the address is not one.
+        CannotLook: the address is not one, or ``ca_file`` names nobody.
     """
 
     def __init__(
-        self, url: str, vhosts: Sequence[str] = (), metrics_urls: Sequence[str] = ()
+        self,
+        url: str,
+        vhosts: Sequence[str] = (),
+        metrics_urls: Sequence[str] = (),
+        *,
+        ca_file: Path | None = None,
     ) -> None:
         base, auth, host = _address(url)
         self._vhosts = frozenset(vhosts)
         self._metrics_urls = list(metrics_urls) or [_default_metrics(host)]
         # No proxy of the environment: it would see the password.
-        context = ssl.create_default_context()
+        try:
+            context = trusting(ca_file)
+        except NobodyToTrust as nobody:
+            raise CannotLook(str(nobody)) from None
         self._client = httpx.Client(
             base_url=f"{base}/api/", auth=auth, timeout=TIMEOUT_S, trust_env=False, verify=context
         )
@@ -135,7 +146,8 @@ class RabbitManagement:
         return found or None
 
     def _list(self, name: str, shape: type[T], tag: str, unseen: list[Unseen]) -> list[T]:
-        found: list[T] = self._one(name, list[shape], tag, unseen) or []  # type: ignore[valid-type]
+        many = GenericAlias(list, shape)  # list[shape], whose element is known only when it runs.
+        found: list[T] = self._one(name, many, tag, unseen) or []
         return [one for one in found if self._is_wanted(one)]
 
     def _is_wanted(self, one: object) -> bool:
@@ -192,6 +204,8 @@ class RabbitManagement:
         try:
             return self._client.get(path)
         except httpx.HTTPError as error:
+            if sentence := why_not(error):
+                raise CannotLook(f"{self._host}: {sentence}") from None
             what = type(error).__name__
             raise CannotLook(
                 f"no answer from {self._host} ({what}): is the management plugin enabled"
