@@ -1,5 +1,6 @@
 """A person settles what the machine cannot."""
 
+from orderkeep.bridge import sentences as say
 from orderkeep.bridge.moves import Delivery
 from orderkeep.bridge.telling import DESTINATION, Teller, change, unread
 from orderkeep.bridge.work import BridgeWork
@@ -54,7 +55,7 @@ class Deciding:
                 last_sent_at=sent_at,
                 **unread(row),
             )
-            said = f"decided by {cause.actor}"
+            said = say.DECIDED_BY(by=cause.actor)
             command = change(row.reference, state, said, mes_id)
             work.wake("bridge")
             return self._teller.master.apply(work, no, command, cause, now).order

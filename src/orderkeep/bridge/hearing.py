@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
+from orderkeep.bridge import sentences as say
 from orderkeep.bridge.moves import Delivery
 from orderkeep.bridge.ports import MesJob
 from orderkeep.bridge.telling import DESTINATION, Teller, change, is_current
 from orderkeep.bridge.work import BridgeWork
 from orderkeep.orders.commands import RecordMesWord
-from orderkeep.orders.events import ActorKind
 from orderkeep.orders.evolve import rebuild
 from orderkeep.orders.order import FINAL, Delivered, Stage
 
@@ -46,10 +46,10 @@ class Hearing:
         seen = row.absent_seen + 1 if visible and not jobs else 0
         next_at = now + self._poll
         work.deliveries.change(row, absent_seen=seen, next_at=next_at)
-        word = f"shown {jobs} times" if jobs else "not shown any more"
+        word = say.SHOWN_TIMES(n=jobs) if jobs else say.NOT_SHOWN()
         if jobs or seen >= LOST_AFTER:
             said = RecordMesWord(DESTINATION, row.reference, word)
-            self._teller.tell(work, row.order_no, said, kind=ActorKind.MES)
+            self._teller.hear(work, row.order_no, said)
 
     def hear(self, work: BridgeWork, row: Delivery, job: MesJob, now: datetime) -> None:
         order = rebuild(work.orders.history(row.order_no))
@@ -60,7 +60,7 @@ class Hearing:
         elif current:
             word = self._words.get(job.status, job.status)
             said = RecordMesWord(DESTINATION, row.reference, word, mes_id=job.mes_id)
-            order = self._teller.tell(work, row.order_no, said, kind=ActorKind.MES).order
+            order = self._teller.hear(work, row.order_no, said).order
         state = order.work_order.delivered if order.work_order and current else row.state
         again = None if over else now + self._poll
         row = work.deliveries.get(DESTINATION, row.reference) or row
@@ -68,5 +68,5 @@ class Hearing:
 
     def _seen(self, work: BridgeWork, row: Delivery, job: MesJob) -> None:
         if row.state is Delivered.CONFIRMED:
-            command = change(row.reference, Delivered.RECEIVED, "looked up", job.mes_id)
+            command = change(row.reference, Delivered.RECEIVED, say.LOOKED_UP(), job.mes_id)
             self._teller.tell(work, row.order_no, command)

@@ -90,7 +90,12 @@ def room(pace: Pace, bounds: Bounds, now: datetime) -> int:
         return 0
     if pace.breaker is not Breaker.CLOSED:
         return 1
-    return max(1, int(min(pace.width, _most(pace, bounds))))
+    return max(1, int(min(pace.width, bearable(pace, bounds))))
+
+
+def bearable(pace: Pace, bounds: Bounds) -> int:
+    """How many calls at once it bears, as far as we were told or have seen."""
+    return max(1, min(bounds.most, pace.limit or bounds.most))
 
 
 def waits_until(pace: Pace, now: datetime) -> datetime | None:
@@ -142,7 +147,10 @@ def answered(
 def no_room(
     pace: Pace, bounds: Bounds, at_once: int, asked: timedelta | None, now: datetime
 ) -> Pace:
-    """It refused for want of room while ``at_once`` calls were under way, this one among them."""
+    """It refused for want of room while ``at_once`` calls were under way, this one among them.
+
+    Those of other processes are counted too, as far as they are known.
+    """
     limit = max(1, min(at_once - 1, pace.limit or at_once))
     pause = min(asked, LONGEST_ASKED) if asked is not None else bounds.rest
     until = max(now + pause, waits_until(pace, now) or now)
@@ -172,24 +180,30 @@ def unanswered(pace: Pace, bounds: Bounds, began: datetime, now: datetime, why: 
     return _open(pace, bounds, now, why) if pace.failures >= TRIP else pace
 
 
+def also_seen(theirs: Pace, before: Pace, ours: Pace) -> Pace:
+    """What another process wrote, with what the far side refused us since we read ``before``."""
+    if ours.limit_at == before.limit_at or ours.limit is None:
+        return theirs
+    waits = [until for until in (theirs.not_before, ours.not_before) if until]
+    return replace(
+        theirs,
+        limit=min(ours.limit, theirs.limit or ours.limit),
+        limit_at=ours.limit_at,
+        width=min(theirs.width, ours.width),
+        not_before=max(waits, default=None),
+        why=ours.why,
+    )
+
+
 def let_in_again(pace: Pace, bounds: Bounds, now: datetime) -> Pace:
     """A person, or the end of a maintenance window, lets calls leave again: slowly at first."""
-    return replace(
-        pace,
-        breaker=Breaker.CLOSED,
-        since=now,
-        down_since=None,
-        width=1.0,
-        doubling_below=max(1.0, _most(pace, bounds) / 2),
-        failures=0,
-        not_before=None,
-        narrowed_at=None,
-    )
+    half = max(1.0, bearable(pace, bounds) / 2)
+    return replace(_closed(pace, now), doubling_below=half)
 
 
 def is_ramping(pace: Pace, bounds: Bounds) -> bool:
     """Whether calls leave, but not yet as many as before."""
-    below = min(pace.doubling_below, _most(pace, bounds))
+    below = min(pace.doubling_below, bearable(pace, bounds))
     return pace.breaker is Breaker.CLOSED and pace.narrowed_at is None and pace.width < below
 
 
@@ -197,10 +211,6 @@ def is_milestone(before: Pace, after: Pace) -> bool:
     """Whether another process, or the next one, has to know of the change at once."""
     kept = ("breaker", "not_before", "limit", "opened")
     return any(getattr(before, name) != getattr(after, name) for name in kept)
-
-
-def _most(pace: Pace, bounds: Bounds) -> int:
-    return max(1, min(bounds.most, pace.limit or bounds.most))
 
 
 def _is_early(pace: Pace, began: datetime) -> bool:
@@ -212,6 +222,11 @@ def _is_early(pace: Pace, began: datetime) -> bool:
 
 def _back(pace: Pace, now: datetime) -> Pace:
     """The probe was answered."""
+    return replace(_closed(pace, now), answers=1)
+
+
+def _closed(pace: Pace, now: datetime) -> Pace:
+    """Calls leave again, one at first."""
     return replace(
         pace,
         breaker=Breaker.CLOSED,
@@ -219,7 +234,6 @@ def _back(pace: Pace, now: datetime) -> Pace:
         down_since=None,
         width=1.0,
         failures=0,
-        answers=1,
         not_before=None,
         narrowed_at=None,
     )
@@ -234,7 +248,7 @@ def _open(pace: Pace, bounds: Bounds, now: datetime, why: str) -> Pace:
         down_since=pace.down_since or now,
         opened=pace.opened + 1,
         answers=0,
-        doubling_below=max(1.0, _most(pace, bounds) / 2),
+        doubling_below=max(1.0, bearable(pace, bounds) / 2),
         not_before=now + rest,
         why=why,
     )
@@ -250,8 +264,7 @@ def _narrower(pace: Pace, began: datetime, now: datetime, why: str) -> Pace:
 
 def _wider(pace: Pace, bounds: Bounds) -> Pace:
     more = 1.0 if pace.width < pace.doubling_below else 1.0 / pace.width
-    most = _most(pace, bounds)
-    return replace(pace, width=min(pace.width + more, most))
+    return replace(pace, width=min(pace.width + more, bearable(pace, bounds)))
 
 
 def _try_one_more(pace: Pace, now: datetime) -> Pace:

@@ -1,6 +1,6 @@
 """A person pauses a foreign system and lets it in again; everybody sees that it rests."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -8,6 +8,7 @@ import structlog
 
 from orderkeep.access.ports import AccessStore
 from orderkeep.bridge import pace as p
+from orderkeep.bridge.crm import CRM
 from orderkeep.bridge.destinations import Destination, Paused, State, state_of
 from orderkeep.bridge.pace import Bounds
 from orderkeep.bridge.windows import ALWAYS_THERE, Maintenance
@@ -15,6 +16,9 @@ from orderkeep.bridge.work import BridgeWork
 from orderkeep.kernel.clock import Clock
 from orderkeep.kernel.errors import Refused
 from orderkeep.kernel.store import Store
+
+TOPICS: Mapping[str, str] = {CRM: CRM}
+"""What wakes a destination's line, where that is not the bridge's own."""
 
 log = structlog.get_logger()
 
@@ -30,11 +34,13 @@ class Terms:
     bounds: Bounds
     maintenance: Maintenance = ALWAYS_THERE
     title: str = ""
+    waiting: Callable[[BridgeWork], int] | None = None
+    """How much has not left; work orders, unless told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A destination as people see it; ``waiting`` work orders have not left, at least so many."""
+    """A destination as people see it; ``waiting`` of what it is sent has not left, or more."""
 
     name: str
     terms: Terms
@@ -67,7 +73,7 @@ class Pausing:
                     name,
                     terms,
                     state_of(work.destinations.get(name), terms.bounds, terms.maintenance, now),
-                    work.deliveries.waiting(name),
+                    terms.waiting(work) if terms.waiting else work.deliveries.waiting(name),
                 )
                 for name, terms in self._known.items()
             ]
@@ -106,7 +112,7 @@ class Pausing:
             fresh = work.destinations.resume(name, pace)
             if fresh:
                 work.access.record(now, by, "destination.resumed", name, because)
-                work.wake("bridge")
+                work.wake(TOPICS.get(name, "bridge"))
             return fresh
 
         if await self._store.write(resume):

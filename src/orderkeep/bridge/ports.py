@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
 
+from orderkeep.bridge.tray import Unknown
 from orderkeep.kernel.errors import Refused, Unavailable, Uncertain
 from orderkeep.kernel.ids import OrderNo, WorkOrderRef
 
@@ -72,6 +73,10 @@ class RecallRefused(Refused):
     """The MES will not give the work order back: it is being made, or it cannot recall."""
 
 
+class NotShown(Refused):
+    """The MES answers, and shows no such job; that alone does not prove that there is none."""
+
+
 class Mes(Protocol):
     """A manufacturing system. Every call has a deadline of its own."""
 
@@ -105,6 +110,7 @@ class Mes(Protocol):
 
         Raises:
             RecallRefused: it is being made, made, or the MES cannot recall.
+            NotShown: there is nothing to be seen of it, so nothing was taken back.
             MesUnavailable: no usable answer; says nothing about the job.
         """
         ...
@@ -114,10 +120,11 @@ class Mes(Protocol):
 class Changes(Protocol):
     """A MES that keeps a feed of what changed."""
 
-    async def changes(self, cursor: str | None) -> tuple[Sequence[MesJob], str | None]:
+    async def changes(self, cursor: str | None) -> tuple[Sequence[MesJob | Unknown], str | None]:
         """Jobs as they were when they took a new status, oldest first, from a cursor on.
 
-        The cursor that comes back continues behind the last of them, also later.
+        What nobody understands comes back as such. The cursor that comes back continues behind the
+        last of them, also later.
 
         Raises:
             MesUnavailable: no usable answer.

@@ -6,12 +6,12 @@ that lives and does not move (it was stopped, its machine hangs) may still let t
 work order is shown as uncertain, and waits for it to move on or to end.
 """
 
-from collections.abc import Iterable
 from datetime import timedelta
-from typing import Protocol
 
 import structlog
 
+from orderkeep.bridge import sentences as say
+from orderkeep.bridge.lives import Lives
 from orderkeep.bridge.moves import Delivery
 from orderkeep.bridge.telling import DESTINATION, Teller, change
 from orderkeep.bridge.work import BridgeWork, LeaseLost
@@ -20,30 +20,9 @@ from orderkeep.kernel.store import Store
 from orderkeep.orders.order import Delivered
 
 BATCH = 64
+"""Work orders that are shown as uncertain in one step."""
 
 log = structlog.get_logger()
-
-
-class Lives(Protocol):
-    """Who lives among those who serve one database."""
-
-    @property
-    def holder(self) -> str:
-        """Our own name; nobody else has it, before or after us."""
-        ...
-
-    @property
-    def is_seen(self) -> bool:
-        """Whether the others can see that we live."""
-        ...
-
-    async def lost(self) -> None:
-        """Return when the others cannot see any more that we live."""
-        ...
-
-    async def gone(self, holders: Iterable[str]) -> set[str]:
-        """Those who are proven gone: nothing of theirs is under way any more."""
-        ...
 
 
 class TakeOver:
@@ -65,14 +44,19 @@ class TakeOver:
 
     async def step(self) -> int:
         """Take over from whoever is gone, show whose sender does not move; always 0."""
-        held = await self._store.read(lambda work: work.deliveries.held(DESTINATION, BATCH))
-        others = [row for row in held if row.holder != self._lives.holder]
-        gone = await self._lives.gone({row.holder for row in others if row.holder})
+        ours, before = self._lives.holder, self._clock.now() - self._longest
+        # All holders, and not those of the oldest rows: whoever hangs keeps rows for as long.
+        holders, silent = await self._store.read(
+            lambda work: (
+                work.deliveries.holders(DESTINATION),
+                work.deliveries.silent(DESTINATION, ours, before, BATCH),
+            )
+        )
+        gone = await self._lives.gone(holders - {ours})
         for holder in sorted(gone):
             await self._take_over(holder)
-        before = self._clock.now() - self._longest
-        for row in others:
-            if row.holder not in gone and row.state is Delivered.SENDING and row.since < before:
+        for row in silent:
+            if row.holder not in gone:
                 await self._suspect(row)
         return 0
 
@@ -87,12 +71,16 @@ class TakeOver:
         now = self._clock.now()
 
         def suspect(work: BridgeWork) -> None:
-            said = "the sender does not move"
+            said = say.SENDER_STILL()
+            # The order first: of two who write to it at once, one does so again and sees the other.
+            self._teller.tell(work, row.order_no, change(row.reference, Delivered.UNCERTAIN, said))
+            seen = work.deliveries.get(DESTINATION, row.reference)
+            if seen is None or seen.state is not Delivered.SENDING:
+                raise LeaseLost(row.reference)  # Its outcome is there, and keeps the token.
             # Its token stays good, and its name in the row: it writes down what came of it.
             work.deliveries.change(
                 row, state=Delivered.UNCERTAIN, since=now, detail=said, next_at=None
             )
-            self._teller.tell(work, row.order_no, change(row.reference, Delivered.UNCERTAIN, said))
 
         try:
             await self._store.write(suspect)

@@ -6,9 +6,9 @@ from orderkeep.bridge.moves import Delivery
 from orderkeep.bridge.work import BridgeWork
 from orderkeep.kernel.clock import Clock
 from orderkeep.kernel.ids import OrderNo, WorkOrderRef
-from orderkeep.orders.commands import OrderCommand, RecordDelivery
+from orderkeep.orders.commands import OrderCommand, RecordDelivery, RecordMesWord
 from orderkeep.orders.events import Actor, ActorKind, Cause
-from orderkeep.orders.master import Handled, OrderMaster
+from orderkeep.orders.master import Handled, Loaded, OrderMaster
 from orderkeep.orders.order import Delivered, Order
 
 DESTINATION = "mes"
@@ -27,11 +27,23 @@ class Teller:
         no: OrderNo,
         command: OrderCommand,
         trace_id: str = "",
-        kind: ActorKind = ActorKind.BRIDGE,
+        loaded: Loaded | None = None,
     ) -> Handled:
-        """Have the order take a command of the bridge's, or of the MES's."""
-        cause = Cause(Actor(kind, DESTINATION), type(command).__name__, "bridge", trace_id)
-        return self.master.apply(work, no, command, cause, self._clock.now())
+        """Have the order take a command of the bridge's.
+
+        ``loaded`` is the order as a unit of ours has read or written it, if one has.
+        """
+        actor = Actor(ActorKind.BRIDGE, DESTINATION)
+        cause = Cause(actor, type(command).__name__, "bridge", trace_id)
+        order = self.master.again(work, loaded) if loaded else self.master.load(work, no)
+        return self.master.apply_to(work, order, command, cause, self._clock.now())
+
+    def hear(self, work: BridgeWork, no: OrderNo, said: RecordMesWord) -> Handled:
+        """Have the order take what a MES says, or a person on our own floor: it is their doing."""
+        actor = Actor(ActorKind.MES, said.operator or said.system)
+        cause = Cause(actor, type(said).__name__, said.system, "")
+        order = self.master.load(work, no)
+        return self.master.apply_to(work, order, said, cause, self._clock.now())
 
 
 def change(

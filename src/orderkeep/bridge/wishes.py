@@ -5,13 +5,14 @@ from datetime import datetime
 
 import msgspec
 
+from orderkeep.bridge import sentences as say
 from orderkeep.bridge.telling import DESTINATION, Teller, change, is_current, unread
+from orderkeep.bridge.tray import UNKNOWN_ORDER, Unknown
 from orderkeep.bridge.work import BridgeWork
 from orderkeep.delivery.ports import Received
 from orderkeep.kernel.ids import OrderNo, WorkOrderRef
 from orderkeep.orders import announce
 from orderkeep.orders.commands import RecordMesWord
-from orderkeep.orders.events import ActorKind
 from orderkeep.orders.evolve import rebuild
 from orderkeep.orders.messages import FloorWord, MesSaid
 from orderkeep.orders.order import Delivered, Stage
@@ -63,9 +64,8 @@ class Wishes:
             work.orders.history(said.order_no)
         except OrderNotFound:
             envelope = received.envelope
-            work.inbox.set_aside(
-                received.consumer, envelope.id, envelope.body, "no order of ours", now
-            )
+            why = f"{UNKNOWN_ORDER}: {said.order_no}"
+            work.tray.keep(Unknown(DESTINATION, why, envelope.body, envelope.id), now)
             return
         status = self._words.get(said.status, said.status)
         word = RecordMesWord(DESTINATION, said.reference, status, mes_id=said.mes_id)
@@ -74,7 +74,7 @@ class Wishes:
     def _word(self, work: BridgeWork, no: OrderNo, said: RecordMesWord, now: datetime) -> None:
         """A MES says how far it has come."""
         reference = WorkOrderRef(said.reference)
-        order = self._teller.tell(work, no, said, kind=ActorKind.MES).order
+        order = self._teller.hear(work, no, said).order
         if order.work_order and is_current(order, reference):
             row = work.deliveries.get(DESTINATION, reference)
             if row and row.state is not order.work_order.delivered:
@@ -102,7 +102,7 @@ class Wishes:
         if row is None or row.state is Delivered.PENDING:
             if row:
                 work.deliveries.change(row, state=Delivered.RECALLED, since=now, next_at=None)
-            never_sent = change(reference, Delivered.RECALLED, "never sent")
+            never_sent = change(reference, Delivered.RECALLED, say.NEVER_SENT())
             self._teller.tell(work, no, never_sent, trace_id)
         elif row.state not in {Delivered.RECALLED, Delivered.REJECTED}:
             # A row that is being sent is left to its sender, which finds the wish afterwards.

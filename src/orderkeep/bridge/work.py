@@ -4,8 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
+from orderkeep.bridge.crm import TellingStore
 from orderkeep.bridge.destinations import DestinationStore
 from orderkeep.bridge.moves import Delivery
+from orderkeep.bridge.places import PlaceStore
+from orderkeep.bridge.standing import Standing
+from orderkeep.bridge.tray import TrayStore
 from orderkeep.delivery.ports import InboxStore
 from orderkeep.kernel.errors import Conflict
 from orderkeep.kernel.ids import OrderNo, WorkOrderRef
@@ -16,7 +20,7 @@ MANY_WAIT = 10_000
 
 
 class LeaseLost(Conflict):
-    """Another holder has taken the work order since."""
+    """Another holder has taken the work order since; ``facts["holder"]`` is who had it as read."""
 
 
 class DeliveryStore(Protocol):
@@ -56,12 +60,22 @@ class DeliveryStore(Protocol):
         """Make due at ``now`` what would be due only after ``farthest``; how many."""
         ...
 
+    def standing(self, limit: int) -> Sequence[Standing]:
+        """Work orders that wait for a person's decision, no more than ``limit``."""
+        ...
+
     def waiting(self, destination: str) -> int:
         """How many have not left, counted up to ``MANY_WAIT``."""
         ...
 
-    def held(self, destination: str, limit: int) -> Sequence[Delivery]:
-        """Rows that a sender has in hand, or had when it was last seen; the oldest first."""
+    def holders(self, destination: str) -> set[str]:
+        """Everybody who has a row in hand, or had when last seen."""
+        ...
+
+    def silent(
+        self, destination: str, ours: str, before: datetime, limit: int
+    ) -> Sequence[Delivery]:
+        """What others than ``ours`` have been sending since before an instant; oldest first."""
         ...
 
     def abandon(self, destination: str, now: datetime, holder: str | None) -> int:
@@ -80,6 +94,15 @@ class BridgeWork(OrderWork, Protocol):
 
     @property
     def destinations(self) -> DestinationStore: ...
+
+    @property
+    def tellings(self) -> TellingStore: ...
+
+    @property
+    def tray(self) -> TrayStore: ...
+
+    @property
+    def places(self) -> PlaceStore: ...
 
     @property
     def inbox(self) -> InboxStore: ...
