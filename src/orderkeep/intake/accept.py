@@ -8,18 +8,31 @@ import msgspec
 
 from orderkeep.files.lookup import FileLookup
 from orderkeep.files.ports import StoredFile
+from orderkeep.intake.arrivals import Arrival
 from orderkeep.intake.checks import Catalogue, check, promise_by
-from orderkeep.intake.ports import Acceptance, AcceptLane, IntakeWork, Receipt, Submission
+from orderkeep.intake.ports import (
+    Acceptance,
+    AcceptLane,
+    Backlog,
+    IntakeWork,
+    Receipt,
+    Submission,
+)
 from orderkeep.intake.positions import position
 from orderkeep.intake.salvage import news, readable
 from orderkeep.intake.strict_json import MalformedBody, Strict, StrictDecoder, parse
 from orderkeep.intake.submission import SubmissionBody
+from orderkeep.kernel.answers import Answer
 from orderkeep.kernel.clock import Clock
 from orderkeep.kernel.errors import Fault, Invalid
 from orderkeep.kernel.ids import FileId, Ids, OrderNo, PartnerId
 from orderkeep.kernel.store import Store
 from orderkeep.orders.commands import SubmitDraft
 from orderkeep.orders.events import Actor, ActorKind, Cause, OrderSubmitted
+from orderkeep.orders.home import Home
+
+HomeFlags = Callable[[PartnerId, str], Home]
+"""Where orders of a partner and channel live, as far as this process knows."""
 
 Promise = Callable[[SubmissionBody, datetime], datetime]
 """The instant promised for a submission accepted at an instant."""
@@ -39,6 +52,10 @@ class Sender(msgspec.Struct, frozen=True):
         """Why the order exists."""
         actor = Actor(ActorKind.PARTNER, self.partner_id)
         return Cause(actor, f"SubmitOrder {self.via}", self.source, self.trace_id)
+
+    def home(self, flags: HomeFlags) -> Home:
+        """Where its orders live."""
+        return flags(self.partner_id, self.channel)
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -71,6 +88,7 @@ class Intake:
         clock: Clock,
         ids: Ids,
         lookup: FileLookup | None = None,
+        home: HomeFlags = lambda *_: Home.MASTERED,
     ) -> None:
         self._store = store
         self._lookup = lookup or FileLookup(store)
@@ -79,14 +97,17 @@ class Intake:
         self._promise = promise
         self._clock = clock
         self._ids = ids
+        self._home = home
         self._decoder = StrictDecoder(SubmissionBody)
 
-    async def accept(self, sender: Sender, key: str, body: bytes) -> Accepted:
-        """Keep a submission once; returning means it is on disk.
+    async def accept(
+        self, sender: Sender, key: str, body: bytes, arrival: Arrival | None = None
+    ) -> Accepted:
+        """Keep a submission once; returning means it is on disk, with the message it came in.
 
         Raises:
             MalformedBody, Invalid: refused with all its faults; nothing was stored.
-            KeyReused, ClientRefTaken: nothing was stored.
+            KeyReused, ClientRefTaken, MessageChanged: nothing was stored.
             StoreBusy: nothing was stored; try again later.
             CommitOutcomeUnknown: send it again with the same key.
         """
@@ -101,11 +122,56 @@ class Intake:
         faults = check(read.value, files, self._catalogue(), now)
         if faults:
             return await self._again(sender, key, read, faults)
-        submission = self._submission(sender, key, read, files, now)
-        acceptance = await self._lane.accept(submission)
+        submission = self._submission(sender, key, read, files, now, arrival)
+        return await self.told(submission, await self._lane.accept(submission))
+
+    def plain(self, sender: Sender, key: str, body: bytes) -> Submission | None:
+        """A submission that has nothing wrong, if that can be seen without asking anybody.
+
+        None is for ``accept`` to look at, and maybe to refuse.
+        """
+        now = self._clock.now()
+        try:
+            read = self._decoder.decode(body)
+        except Invalid:
+            return None
+        wanted = _wanted(read.value)
+        files = _own(sender.partner_id, wanted, self._lookup.known) if wanted else {}
+        if check(read.value, files, self._catalogue(), now):
+            return None
+        return self._submission(sender, key, read, files, now, None)
+
+    @property
+    def backlog(self) -> Backlog:
+        """What waits to be kept."""
+        return self._lane.backlog
+
+    def leave(self, submission: Submission, answer: Answer) -> None:
+        """Keep a plain submission; ``answer`` is told the acceptance, or why there is none.
+
+        Raises:
+            StoreBusy: nothing was stored, and nobody will be told.
+        """
+        self._lane.leave(submission, answer)
+
+    async def told(self, submission: Submission, acceptance: Acceptance) -> Accepted:
+        """What the receipt says of an acceptance."""
         if acceptance.replayed:
             return await self._replayed(acceptance, submission.body_sha256)
-        return _accepted(acceptance, submission.body_sha256, submission.event)
+        return fresh(submission, acceptance)
+
+    async def judge(self, partner_id: PartnerId, body: bytes) -> str:
+        """What ``accept`` would say of a body, keeping nothing: its hash as an order's.
+
+        Raises:
+            MalformedBody, Invalid: it would be refused.
+        """
+        read = self._decoder.decode(body)
+        files = await self._files(partner_id, read.value)
+        faults = check(read.value, files, self._catalogue(), self._clock.now())
+        if faults:
+            raise Invalid(faults)
+        return sha256(read.canonical).hexdigest()
 
     async def _beside(
         self, sender: Sender, body: bytes, wrong: Invalid, now: datetime
@@ -120,15 +186,10 @@ class Intake:
     async def _files(
         self, partner_id: PartnerId, body: SubmissionBody
     ) -> Mapping[FileId, StoredFile]:
-        wanted = {FileId(item.file_id) for item in body.items if item.file_id is not None}
+        wanted = _wanted(body)
         if not wanted:
             return {}
-        found = await self._lookup.find(wanted)
-        return {
-            one: found[one]
-            for one in wanted
-            if one in found and found[one].partner_id == partner_id
-        }
+        return _own(partner_id, wanted, await self._lookup.find(wanted))
 
     def _submission(
         self,
@@ -137,6 +198,7 @@ class Intake:
         read: Strict[SubmissionBody],
         files: Mapping[FileId, StoredFile],
         now: datetime,
+        arrival: Arrival | None,
     ) -> Submission:
         body_sha256 = sha256(read.canonical).hexdigest()
         return Submission(
@@ -145,10 +207,30 @@ class Intake:
             key=key,
             body=read.canonical,
             body_sha256=body_sha256,
-            event=_event(sender, read.value, files, body_sha256, self._promise(read.value, now)),
+            event=self._event(sender, read.value, files, body_sha256, now),
             cause=sender.cause,
             envelope_id=self._ids.envelope_id(now),
             at=now,
+            arrival=arrival,
+        )
+
+    def _event(  # A submission's facts, read once.
+        self,
+        sender: Sender,
+        body: SubmissionBody,
+        files: Mapping[FileId, StoredFile],
+        body_sha256: str,
+        now: datetime,
+    ) -> OrderSubmitted:
+        return OrderSubmitted(
+            channel=sender.channel,
+            positions=[position(n, item, files) for n, item in enumerate(body.items, start=1)],
+            body_sha256=body_sha256,
+            promise_at=self._promise(body, now),
+            partner_id=sender.partner_id,
+            client_ref=body.client_ref,
+            promise_by=promise_by(body),
+            home=sender.home(self._home),
         )
 
     async def _again(
@@ -175,22 +257,21 @@ class Intake:
         return _accepted(acceptance, body_sha256, first)
 
 
-def _event(
-    sender: Sender,
-    body: SubmissionBody,
-    files: Mapping[FileId, StoredFile],
-    body_sha256: str,
-    promise_at: datetime,
-) -> OrderSubmitted:
-    return OrderSubmitted(
-        channel=sender.channel,
-        positions=[position(n, item, files) for n, item in enumerate(body.items, start=1)],
-        body_sha256=body_sha256,
-        promise_at=promise_at,
-        partner_id=sender.partner_id,
-        client_ref=body.client_ref,
-        promise_by=promise_by(body),
-    )
+def _wanted(body: SubmissionBody) -> Collection[FileId]:
+    return {FileId(item.file_id) for item in body.items if item.file_id is not None}
+
+
+def _own(
+    partner_id: PartnerId, wanted: Collection[FileId], found: Mapping[FileId, StoredFile]
+) -> Mapping[FileId, StoredFile]:
+    return {
+        one: found[one] for one in wanted if one in found and found[one].partner_id == partner_id
+    }
+
+
+def fresh(submission: Submission, acceptance: Acceptance) -> Accepted:
+    """What the receipt says of an order that was not there before."""
+    return _accepted(acceptance, submission.body_sha256, submission.event)
 
 
 def _accepted(acceptance: Acceptance, body_sha256: str, event: OrderSubmitted) -> Accepted:

@@ -20,7 +20,8 @@ REFUSED = "refused"
 class Sample(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A recorded message. ``body`` is JSON, or a text that is sent as it stands.
 
-    ``expect`` is the submission, or one of the words ``ignored``, ``unknown``, ``refused``.
+    ``expect`` is the submission, with what is said of its order (``status`` and the facts beside
+    it), or one of the words ``ignored``, ``unknown``, ``refused``.
     """
 
     body: Any
@@ -75,13 +76,17 @@ def _result(source: Source, message: Message) -> tuple[str | None, Any]:
         return None, [UNKNOWN, f"kind {unknown.facts['kind']!r}"]
     except NotMapped as refused:
         return None, [REFUSED, str(refused)]
-    if mapped.submission is None:
+    if mapped.submission is None and mapped.word is None:
         return mapped.kind, [IGNORED]
+    said = {} if mapped.word is None else mapped.word._asdict()
+    said = {name: value for name, value in said.items() if value is not None}
+    if mapped.submission is None:
+        return mapped.kind, said
     try:
         _decoder.decode(mapped.submission)
     except Invalid as wrong:
         return mapped.kind, [REFUSED, str(wrong)]
-    return mapped.kind, json.loads(mapped.submission)
+    return mapped.kind, json.loads(mapped.submission) | said
 
 
 def _unshown(source: Source, checked: list[Checked]) -> Iterator[Checked]:
