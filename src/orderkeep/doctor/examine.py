@@ -31,6 +31,8 @@ class Report(msgspec.Struct, frozen=True):
     findings: list[Finding]
     unseen: list[Unseen]
     hidden: list[str]
+    asked: list[int]
+    """Numbers of the rules that were asked; of the others nothing is known."""
 
     @property
     def harmful(self) -> bool:
@@ -41,7 +43,8 @@ class Report(msgspec.Struct, frozen=True):
 def examine(snapshot: Snapshot, language: str = "en") -> Report:
     """Ask every rule and weigh the answers; ``language`` is ``en`` or ``ru``."""
     look = Look(snapshot)
-    hits = [(rule, hit) for rule in RULES for hit in rule.find(look)]
+    asked = [rule for rule in RULES if snapshot.asked is None or rule.number in snapshot.asked]
+    hits = [(rule, hit) for rule in asked for hit in rule.find(look)]
     policies = _policies(look, [hit for _, hit in hits])
     findings = [_finding(rule, hit, policies, language) for rule, hit in hits]
     findings.sort(key=lambda one: (_ORDER.index(one.severity), one.rule, -one.at_risk))
@@ -57,6 +60,7 @@ def examine(snapshot: Snapshot, language: str = "en") -> Report:
         findings=findings,
         unseen=_unseen(snapshot),
         hidden=_hidden(look),
+        asked=[rule.number for rule in asked],
     )
 
 
@@ -107,5 +111,7 @@ def _hidden(look: Look) -> list[str]:
         found.append("hidden-consumer-timeout")
     if len(look.now.nodes) > 1:
         found.append("hidden-partition-handling")
+    if look.too_close and look.snapshot.asked is None:
+        found.append("hidden-too-close")
     several = any(one.consumers > 1 for one in look.lasting)
     return [*found, "hidden-single-active"] if several else found

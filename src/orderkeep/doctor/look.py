@@ -12,6 +12,8 @@ from orderkeep.doctor.findings import Place
 from orderkeep.doctor.snapshot import Binding, Channel, Exchange, Policy, Queue, Snapshot, table
 
 UNLIMITED = -1
+COUNTS_ANEW_S = 5.0
+"""How often a broker counts, unless somebody has changed that."""
 
 
 class Setting(NamedTuple):
@@ -40,6 +42,11 @@ class Look:
     def sees(self, *names: str) -> bool:
         """Whether these lists could be read: an absence proves nothing where they could not."""
         return not {*names} & {one.what for one in self.now.unseen}
+
+    @property
+    def too_close(self) -> bool:
+        """Whether the broker may not have counted anew between the looks: nothing seems to move."""
+        return self.seconds < COUNTS_ANEW_S
 
     @cached_property
     def version(self) -> tuple[int, int]:
@@ -78,14 +85,31 @@ class Look:
 
     @cached_property
     def quarantines(self) -> frozenset[tuple[str, str]]:
-        """Queues that dead letters of other queues reach: people, not programs, read them."""
+        """Where the road ends: queues of dead letters, and of what no other queue takes."""
         reached = {
             (queue.vhost, name)
             for queue in self.lasting
             for name in self.dead_letter_targets(queue)
             if name != queue.name
         }
-        return frozenset(reached)
+        return frozenset(reached | self._of_the_unroutable)
+
+    @cached_property
+    def _of_the_unroutable(self) -> set[tuple[str, str]]:
+        """Queues that are bound to alternate exchanges and to nothing else."""
+        alternates = {
+            (exchange.vhost, str(found.value))
+            for exchange in self.now.exchanges
+            if (found := self.alternate(exchange))
+        }
+        bound = [one for one in self.now.bindings if one.source]
+        queues = [one for one in bound if one.destination_type == "queue"]
+        ordinary = {
+            (one.vhost, one.destination)
+            for one in queues
+            if (one.vhost, one.source) not in alternates
+        }
+        return {(one.vhost, one.destination) for one in queues} - ordinary
 
     @cached_property
     def working(self) -> list[Queue]:

@@ -24,6 +24,7 @@ class Stats(msgspec.Struct, frozen=True):
     publish: int = 0
     publish_in: int = 0
     publish_out: int = 0
+    confirm: int = 0
     ack: int = 0
     deliver_get: int = 0
     deliver_no_ack: int = 0
@@ -95,7 +96,8 @@ class Queue(msgspec.Struct, frozen=True):
     state: str = "running"
     consumers: int = 0
     messages: int = 0
-    messages_ready: int = 0
+    messages_ready: int | None = None
+    """None while the queue has told no numbers: for some seconds after it, or its node, began."""
     messages_unacknowledged: int = 0
     messages_persistent: int | None = None
     messages_dlx: int = 0
@@ -110,7 +112,7 @@ class Queue(msgspec.Struct, frozen=True):
     @property
     def at_risk(self) -> int:
         """Messages that rest here now: ready and delivered but not acknowledged."""
-        return max(self.messages, self.messages_ready + self.messages_unacknowledged)
+        return max(self.messages, (self.messages_ready or 0) + self.messages_unacknowledged)
 
     @property
     def kind(self) -> str:
@@ -268,3 +270,5 @@ class Snapshot(msgspec.Struct, frozen=True):
     seconds: float
     metrics: dict[str, float] | None = None
     metrics_nodes: int = 0
+    asked: frozenset[int] | None = None
+    """Numbers of the rules that it can answer; None stands for all."""

@@ -25,6 +25,8 @@ class Teller:
     def header(self) -> str:
         """Which broker, and how long it was looked at."""
         report = self.report
+        if not report.seconds:
+            return self.say("broker-once", cluster=report.cluster, version=report.version)
         return self.say(
             "broker", cluster=report.cluster, version=report.version, seconds=report.seconds
         )

@@ -19,8 +19,16 @@ class NotNow(Unavailable):
 class Room(Protocol):
     """Who says whether one more call may leave; see ``bridge.gate``."""
 
+    def may_call(self) -> bool:
+        """Whether one more call may leave now, if there is a place for it."""
+        ...
+
+    async def reserve(self, calls: int) -> None:
+        """Try to get places for so many more calls."""
+        ...
+
     def has_room(self) -> bool:
-        """Whether one more call may leave now."""
+        """Whether one more call may leave now, and there is a place for it."""
         ...
 
     def enter(self) -> None:
@@ -45,7 +53,7 @@ class Asking:
 
     def has_room(self) -> bool:
         """Whether a question would be asked now."""
-        return self._room is None or self._room.has_room()
+        return self._room is None or self._room.may_call()
 
     async def find(self, reference: WorkOrderRef) -> Sequence[MesJob]:
         """See ``Mes.find``.
@@ -54,7 +62,7 @@ class Asking:
             NotNow: nothing was asked.
             MesUnavailable: no usable answer.
         """
-        self._enter()
+        await self._enter()
         try:
             return await self._mes.find(reference)
         finally:
@@ -62,15 +70,16 @@ class Asking:
 
     async def list(self, cursor: str | None) -> tuple[Sequence[MesJob], str | None]:
         """See ``Mes.list``; raises as ``find`` does."""
-        self._enter()
+        await self._enter()
         try:
             return await self._mes.list(cursor)
         finally:
             self._leave()
 
-    def _enter(self) -> None:
+    async def _enter(self) -> None:
         if self._room is None:
             return
+        await self._room.reserve(1)
         if not self._room.has_room():
             raise NotNow("There is no room for a question now.")
         self._room.enter()

@@ -7,8 +7,10 @@ from enum import StrEnum
 
 import msgspec
 
+from orderkeep.ledger import sentences as say
 from orderkeep.orders.announce import PRICE_WANTED, WORK_ORDER_WANTED
 from orderkeep.orders.order import ARRIVED, DRAFT, Delivered, PriceState, Stage
+from orderkeep.orders.view import ELSEWHERE
 
 
 class Class(StrEnum):
@@ -41,6 +43,7 @@ class Standing:
     """An envelope of its next step is a dead letter."""
 
 
+_THERE = ARRIVED | {ELSEWHERE}
 _ASIDE = frozenset({Delivered.DEAD, Delivered.DIVERGED, Delivered.REJECTED})
 ON_THE_WAY = frozenset({Delivered.PENDING, Delivered.SENDING})
 _ASKED = frozenset({PriceState.QUEUED, PriceState.RUNNING})
@@ -52,7 +55,7 @@ def classify(order: Standing) -> Class | None:
     """The class of an order; None for a draft, and for one that rests nowhere."""
     if order.stage == Stage.CANCELLED:
         return Class.AT_MES if order.made else Class.CANCELLED
-    if order.stage in _DONE or order.mes_state in ARRIVED:
+    if order.stage in _DONE or order.mes_state in _THERE:
         return Class.AT_MES
     if order.mes_state == Delivered.UNCERTAIN:
         return Class.UNCERTAIN
@@ -95,9 +98,9 @@ def stranded(order: Standing, movers: Movers) -> str | None:
     """Why nothing will ever move an order in flight, in a few words; None when something will."""
     if order.mes_state in ON_THE_WAY:
         fine = movers.on_its_way or WORK_ORDER_WANTED in movers.travelling
-        return None if fine else "its work order is pending and nobody will send it"
+        return None if fine else say.NOBODY_SENDS()
     fine = movers.asked or PRICE_WANTED in movers.travelling
-    return None if fine else "it waits for a price that nobody is asked for"
+    return None if fine else say.NOBODY_ASKED()
 
 
 class Proof(msgspec.Struct, frozen=True):
@@ -143,18 +146,34 @@ class Sums(msgspec.Struct, frozen=True, omit_defaults=True):
     in_flight: int = 0
 
 
+class AtBroker(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A broker's own counters, since it started; repeats are counted each time."""
+
+    published: int
+    confirmed: int
+    returned: int
+    dropped: int
+    delivered: int
+    acked: int
+    redelivered: int
+    held: int
+
+
 class Carried(msgspec.Struct, frozen=True, omit_defaults=True):
     """Envelopes over the whole road; published = consumed + parked + on the way."""
 
     published: int
     consumed: int
     parked: int
+    broker: AtBroker | None = None
+    """The same road as the broker's own counters have it, where we may read them."""
 
 
 class Balance(msgspec.Struct, frozen=True):
     """Where all accepted orders are at an instant; the classes are disjoint and add up.
 
-    ``received_not_yet`` counts what lies in quarantine before it ever became an order;
+    ``received_not_yet`` counts messages that came and became no order: what lies in quarantine, and
+    ``not_understood``, what waits for a person in the tray;
     ``drafts`` are orders in the making, which nobody has a receipt for. ``partners`` are the same
     sums by partner; None stands for those without one.
     """
@@ -171,6 +190,7 @@ class Balance(msgspec.Struct, frozen=True):
     drafts: int
     differences: Sequence[Difference] = ()
     partners: Mapping[str, Sums] = {}
+    not_understood: int = 0
 
     @property
     def sum_of_classes(self) -> int:

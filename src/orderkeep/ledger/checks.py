@@ -16,7 +16,7 @@ from orderkeep.orders.announce import PRICE_WANTED, WORK_ORDER_WANTED
 from orderkeep.orders.events import OrderSubmitted
 from orderkeep.orders.order import ARRIVED, DRAFT, Delivered, Order, Position, Stage
 from orderkeep.orders.policy import Policy
-from orderkeep.orders.view import BoardRow, board_row, needs_person
+from orderkeep.orders.view import BoardRow, board_row, mes_state, needs_person
 
 _SENT = ARRIVED | {Delivered.SENDING, Delivered.UNCERTAIN}
 _COMPARED = tuple(name for name in BoardRow.__struct_fields__ if name != "timer_at")
@@ -201,7 +201,7 @@ def _standing(case: Case, told: Told) -> Standing | None:
     return Standing(
         stage=order.stage,
         price_state=order.price.state,
-        mes_state=state,
+        mes_state=mes_state(order),
         held=order.hold is not None,
         needs_person=needs_person(order) is not None,
         made=told.made,

@@ -19,7 +19,7 @@ from orderkeep.orders.announce import PRICE_WANTED, WORK_ORDER_WANTED
 from orderkeep.orders.order import DRAFT, FINAL, Delivered, Order, PriceState, Stage
 from orderkeep.orders.policy import Policy
 from orderkeep.orders.timers import due
-from orderkeep.orders.view import needs_person
+from orderkeep.orders.view import mes_state, needs_person
 
 CARRY: Final = timedelta(minutes=2)
 """How long a saved envelope may wait for the relay, or a sent one for its receiver."""
@@ -289,7 +289,7 @@ def _standing(order: Order, facts: Facts) -> Standing:
     return Standing(
         stage=order.stage,
         price_state=order.price.state,
-        mes_state=state,
+        mes_state=mes_state(order),
         held=order.hold is not None,
         needs_person=needs_person(order) is not None,
         made=any(one.made for one in cancelled),
@@ -329,6 +329,8 @@ def _proven(recorded: e.Recorded) -> tuple[str, str] | None:  # One line each.
             return "confirmed", recorded.event.mes_id or recorded.event.reference
         case e.DeliveryChanged(state=Delivered.APPLIED) | e.WordDiverged():
             return "said", recorded.event.reference
+        case e.ApprovedElsewhere():
+            return "said", str(recorded.stage)
         case e.WorkStarted() | e.WorkCompleted() | e.PackingStarted() | e.OrderShipped():
             return "said", str(recorded.stage)
         case _:

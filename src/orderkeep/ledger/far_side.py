@@ -19,7 +19,9 @@ from orderkeep.ledger.evidence import Violation
 MOST_PAGES = 50_000
 """A longer listing is not read on: it is more than a workshop makes in its life."""
 TRIES = 3
-LONGEST_PAUSE_S = 5.0
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
+BUSY_S = 120.0
+"""How long one question waits for a MES that answers, and only has no room: it serves a bridge."""
 
 T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]
@@ -83,15 +85,19 @@ class FarSide:
         """References that the MES gave no usable answer for."""
         self.unfinished: str | None = None
         """Why the last listing was not read to its end: a sentence; None if it was."""
+        self.away = False
+        """Whether that is because the MES gave no usable answer, so that it is asked no more."""
 
     async def read_listing(self) -> None:
-        """Read the MES's listing, if it has one, to its end or until it proves to have none.
-
-        Raises:
-            MesUnavailable: it gave no usable answer.
-        """
-        if self._mes.capabilities.listing:
+        """Read the MES's listing, if it has one, as far as it gives one; see ``unfinished``."""
+        if not self._mes.capabilities.listing:
+            return
+        self.away = False
+        try:
             self.unfinished = await self._read_listing()
+        except MesUnavailable as away:
+            self.away = True
+            self.unfinished = f"the MES did not answer: {away}"
 
     async def _read_listing(self) -> str | None:
         cursor: str | None = None
@@ -108,6 +114,8 @@ class FarSide:
 
     async def check(self, claims: Claims, still_at_mes: Callable[[str], bool]) -> list[Violation]:
         """Compare what was listed, and what is looked up now, with our claims."""
+        if self.away:  # What it showed before counts; beyond that nothing is known of anything.
+            return [*_doubled(self.shown, self._recalled), *_ghosts(self.shown, claims)]
         if self._mes.capabilities.lookup:
             known = self._mes.capabilities.listing
             # Without a listing every reference is asked for, but none that may be sent meanwhile.
@@ -157,14 +165,25 @@ class FarSide:
         return await self._tried(lambda: self._mes.list(cursor))
 
     async def _tried(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Ask again a few times: a slow MES must not make the whole audit fail."""
-        for _ in range(TRIES - 1):
+        """Ask again a few times, and longer where it is only busy: nothing is known otherwise."""
+        failed, waited_s = 0, 0.0
+        while True:
             try:
                 return await ask()
             except MesUnavailable as away:
+                busy = _is_busy(away) and waited_s < BUSY_S
+                failed += not busy
+                if failed >= TRIES:
+                    raise
                 pause = away.retry_after.total_seconds() if away.retry_after else 1.0
-                await self._sleep(min(pause, LONGEST_PAUSE_S))
-        return await ask()
+            pause_s = min(max(pause, SHORTEST_PAUSE_S), LONGEST_PAUSE_S)
+            await self._sleep(pause_s)
+            waited_s += pause_s
+
+
+def _is_busy(away: MesUnavailable) -> bool:
+    """Whether it answered that it has no room, as the bridge's gate understands it."""
+    return away.retry_after is not None or away.facts.get("status") == 429
 
 
 def _doubled(shown: Shown, recalled: Container[str | None]) -> Iterator[Violation]:

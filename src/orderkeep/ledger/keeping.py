@@ -21,6 +21,8 @@ AFTER_KEEP = failpoint("balance.after_keep", "the run and its differences are on
 EVERY: Final = timedelta(minutes=1)
 PROVEN_AT_ONCE: Final = 50
 """New differences whose last proof is looked up in one run; the others in the next."""
+NAMED_AT_ONCE: Final = 20
+"""Differences that one run names in the log."""
 
 log = structlog.get_logger()
 
@@ -45,6 +47,8 @@ class Tables:
 
     count: Callable[[Any, datetime], Balance]
     facts: Callable[[Any, OrderNo], Facts]
+    beside: Callable[[Any, datetime], Sequence[Difference]] = lambda _work, _now: ()
+    """Differences against other systems, which the tables alone show."""
 
 
 class Keeper:
@@ -88,7 +92,8 @@ class Keeper:
 
     def _counted(self, work: Any, now: datetime) -> Balance:
         balance = self._tables.count(work, now)
-        found = [*balance.differences, *work.balances.found()]
+        beside = self._tables.beside(work, now)
+        found = [*balance.differences, *work.balances.found(), *beside]
         return msgspec.structs.replace(balance, differences=found)
 
     async def _prove(self) -> None:
@@ -122,6 +127,7 @@ def _run(balance: Balance, took_ms: int, carried: Carried | None) -> Run:
         sums=Sums(balance.accepted, *(getattr(balance, name) for name in Class)),
         drafts=balance.drafts,
         received_not_yet=balance.received_not_yet,
+        not_understood=balance.not_understood,
         differences=len({(one.system, one.kind, one.subject) for one in balance.differences}),
         partners=balance.partners,
         carried=carried,
@@ -129,21 +135,22 @@ def _run(balance: Balance, took_ms: int, carried: Carried | None) -> Run:
 
 
 def _tell(run: Run, noted: Noted) -> None:
-    for one in noted.fresh:
-        log.error(
-            "balance.differs",
-            order_id=one.order_no,
-            system=one.system,
-            kind=one.kind,
-            subject=one.reference,
-        )
-    for one in noted.gone:
-        log.info(
-            "balance.agrees_again",
-            order_id=one.order_no,
-            system=one.system,
-            kind=one.kind,
-            subject=one.reference,
-        )
+    _name(log.error, "balance.differs", noted.fresh)
+    _name(log.info, "balance.agrees_again", noted.gone)
     if run.unaccounted:
         log.error("balance.broken", unaccounted=run.unaccounted)
+
+
+def _name(say: Callable[..., object], event: str, differences: Sequence[Difference]) -> None:
+    """Name the first; one cause may make thousands differ, and the page has them all."""
+    unnamed = max(len(differences) - NAMED_AT_ONCE, 0)
+    for one in differences[:NAMED_AT_ONCE]:
+        say(
+            event,
+            order_id=one.order_no,
+            system=one.system,
+            kind=one.kind,
+            subject=one.reference,
+        )
+    if unnamed:
+        say(event, unnamed=unnamed)

@@ -30,6 +30,8 @@ class Run(msgspec.Struct, frozen=True, omit_defaults=True):
     differences: int
     partners: Mapping[str, Sums] = {}
     carried: Carried | None = None
+    not_understood: int = 0
+    """Of ``received_not_yet``: what waits for a person in the tray."""
 
     @property
     def unaccounted(self) -> int:

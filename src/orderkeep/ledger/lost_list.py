@@ -68,8 +68,12 @@ class LostStore(Protocol):
         """Which of the numbers are on the list."""
         ...
 
-    def held(self, numbers: Sequence[str]) -> dict[str, OrderNo]:
-        """Which of the numbers mean an order of ours, as its own or its client's number."""
+    def held(self, rows: Sequence[LostOrder]) -> dict[str, OrderNo]:
+        """Which of the numbers mean an order of ours, as its own or its client's number.
+
+        Two partners may use the same number: where a row names its partner, only an order of that
+        partner, or one that the office took by hand, is meant.
+        """
         ...
 
     def add(
@@ -85,7 +89,10 @@ class LostStore(Protocol):
         ...
 
     def match(self, now: datetime, limit: int) -> int:
-        """Mark open entries whose order has come in since as brought back; how many."""
+        """Mark open entries whose order has come in since as brought back; how many.
+
+        What is meant is as in ``held``, by the client's number.
+        """
         ...
 
     def page(

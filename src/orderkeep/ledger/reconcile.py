@@ -13,6 +13,7 @@ from typing import Final, Protocol
 import msgspec
 
 from orderkeep.bridge.ports import RECALLED, MesJob
+from orderkeep.ledger import sentences as say
 from orderkeep.orders.order import ARRIVED, FINAL, Delivered, Stage
 
 
@@ -104,7 +105,7 @@ def compare(
     alive = [job for job in jobs if job.status not in ways.recalled]
     if len(alive) > 1:
         ids = ", ".join(job.mes_id for job in alive)
-        return Found(Kind.DIFFERS, f"the MES makes it {len(alive)} times: {ids}")
+        return Found(Kind.DIFFERS, say.MADE_TIMES(n=len(alive), ids=ids))
     if ours is None:
         return _unknown(alive)
     if _has_moved(ours, asked_at):
@@ -118,8 +119,7 @@ def _unknown(alive: Sequence[MesJob]) -> Found | None:
     if not alive:
         return None
     [job] = alive
-    what = f"the MES has it as {job.mes_id}, and we never asked for it"
-    return Found(Kind.MISSING_HERE, what, status=job.status)
+    return Found(Kind.MISSING_HERE, say.UNASKED(mes_id=job.mes_id), status=job.status)
 
 
 def _has_moved(ours: Ours, asked_at: datetime) -> bool:
@@ -140,9 +140,9 @@ def _arrived(
             return None  # Too new to be shown, or long over: a MES may forget what is done.
         may_resend = ours.stage is Stage.MANUFACTURING_APPROVED and not ours.wanted_back
         repairs = [Decision.RESEND] if may_resend else []
-        return Found(Kind.MISSING_THERE, f"we say it is {ours.state}, the MES shows none", repairs)
+        return Found(Kind.MISSING_THERE, say.SHOWS_NONE(state=ours.state), repairs)
     if not alive:
-        what = f"the MES says {jobs[0].status}, we say {ours.stage}"
+        what = say.SAYS_OTHERWISE(status=jobs[0].status, stage=ours.stage)
         return (
             None
             if ours.stage in FINAL
@@ -155,7 +155,7 @@ def _compared(ours: Ours, job: MesJob, ways: Ways) -> Found | None:
     if job.status is None or ours.stage not in _REACHED:
         return None
     word = ways.words.get(job.status, job.status)
-    what = f"the MES says {job.status}, we say {ours.stage}"
+    what = say.SAYS_OTHERWISE(status=job.status, stage=ours.stage)
     if word not in _ROAD:
         return Found(Kind.DIFFERS, what, status=job.status)
     there, here = _ROAD.index(word), _REACHED[ours.stage]
@@ -170,8 +170,9 @@ def _standing(ours: Ours, job: MesJob, ways: Ways, now: datetime) -> Found | Non
     if ours.stage in FINAL or ours.stage is Stage.SHIPPED or since + ways.stuck_after > now:
         return None
     days = (now - since).days
-    said = job.status or "nothing"
-    return Found(Kind.STUCK, f"nothing has moved for {days} days; the MES says {said}")
+    if job.status is None:
+        return Found(Kind.STUCK, say.STANDS_SILENT(n=days))
+    return Found(Kind.STUCK, say.STANDS(n=days, status=job.status))
 
 
 def _elsewhere(ours: Ours, alive: Sequence[MesJob]) -> Found | None:
@@ -180,13 +181,17 @@ def _elsewhere(ours: Ours, alive: Sequence[MesJob]) -> Found | None:
         return None
     [job] = alive
     if ours.state in _NOT_SENT and not ours.ever_sent:
-        what = f"the MES has it as {job.mes_id}, and we have not sent it"
-        return Found(Kind.MISSING_HERE, what, status=job.status)
+        return Found(Kind.MISSING_HERE, say.UNSENT(mes_id=job.mes_id), status=job.status)
     if ours.state in _NOT_SENT or ours.state in _GIVEN_UP or not ours.current:
-        gone = "replaced by a later work order" if not ours.current else str(ours.state)
-        what = f"we say it is {gone}, the MES has it as {job.mes_id} ({job.status})"
-        return Found(Kind.DIFFERS, what, status=job.status)
+        return Found(Kind.DIFFERS, _gone_there(ours, job), status=job.status)
     return None  # Being sent, or unclear: the bridge is finding out itself.
+
+
+def _gone_there(ours: Ours, job: MesJob) -> str:
+    status = job.status or "?"
+    if not ours.current:
+        return say.THERE_REPLACED(mes_id=job.mes_id, status=status)
+    return say.THERE_ALL_THE_SAME(state=ours.state, mes_id=job.mes_id, status=status)
 
 
 class _Repairable(Protocol):

@@ -19,6 +19,7 @@ from orderkeep.kernel.clock import Clock
 from orderkeep.kernel.failpoints import failpoint, reach
 from orderkeep.kernel.ids import WorkOrderRef, order_n, order_no_of
 from orderkeep.kernel.store import Store
+from orderkeep.ledger import sentences as say
 from orderkeep.ledger.asking import Asking, NotNow
 from orderkeep.ledger.passes import Finding, Pass, PassMoved
 from orderkeep.ledger.reconcile import Decision, Kind, Ours, Repair, Ways, compare, repaired_by
@@ -127,7 +128,7 @@ class Reconciler:
             work.reconciling.forget_shown(self._destination)
             ours = work.reconciling.ours_open(self._destination)
             if not (ways.listing or ways.lookup):
-                note = "this MES has neither a list nor a look-up"
+                note = say.NOTHING_TO_COMPARE()
                 work.reconciling.advance(pass_, now, phase="done", finished_at=now, note=note)
             else:
                 work.reconciling.advance(pass_, now, phase=phase, ours=ours, started_at=now)
@@ -147,7 +148,7 @@ class Reconciler:
                 self._heard(work, pass_, reference, theirs, asked_at, now)
             columns: dict[str, Any] = {"shown": pass_.shown + len(jobs), "cursor": following}
             if endless or following is None:
-                note = f"the list does not end: {following!r} came again" if endless else None
+                note = say.LIST_ENDLESS(cursor=following) if endless else None
                 columns |= {"phase": "looking", "cursor": None, "note": note}
             work.reconciling.advance(pass_, now, **columns)
 
@@ -383,7 +384,7 @@ class Reconciler:
             columns = {"decided_by": POLICY, "decided_at": now}
             work.reconciling.change(one, state="decided", decision=decision, **columns)
         if too_many:
-            return f"the MES denies {len(resent)} at once: its look-up is not believed"
+            return say.DENIES_TOO_MANY(n=len(resent))
         return None
 
 

@@ -5,6 +5,7 @@ What has to be so beside the stage is written a second time here, on purpose: a 
 """
 
 from orderkeep.orders import events as e
+from orderkeep.orders.home import Home
 from orderkeep.orders.order import Order, PriceState, Stage
 from orderkeep.orders.transitions import TRANSITIONS, is_a_step
 
@@ -28,6 +29,8 @@ def _missing(before: Order, event: e.OrderEvent) -> str | None:  # noqa: C901, P
     match event:
         case e.OrderApproved() if before.stage is Stage.PRICE_CALCULATED:
             return _not_approvable(before) or _out_of_turn(before, event.generation)
+        case e.ApprovedElsewhere() if before.home is not Home.MIRRORED:
+            return "its home is here"
         case e.OrderApproved() | e.ReworkOrdered():
             return _out_of_turn(before, event.generation)
         case e.OrderClaimed() if before.claim:

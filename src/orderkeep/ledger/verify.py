@@ -18,6 +18,7 @@ Progress = Callable[[str, int, int], None]
 """Told what is being checked, how much of it is done, and how much there is."""
 
 OWN_RULES = ("S1", "S2", "S5", "S6", "S7", "S8", "S10")
+_SHOWN = ("accepted", *Class, "received_not_yet", "not_understood")
 MES_RULES = ("S3", "S4", "S9")
 
 
@@ -35,7 +36,10 @@ class Scope(msgspec.Struct):
     mes_unanswered: list[str] = []
     """References that the MES gave no usable answer for: nothing is known about them."""
     mes_unfinished: str | None = None
-    """Why the MES's listing was not read to its end; None if it was, or has none."""
+    """Why the MES's listing was not read to its end; None if it was, or has none.
+
+    Where the MES did not answer, nothing is known of what it has beyond ``mes_jobs``.
+    """
     balance: dict[str, int] = {}
 
 
@@ -69,8 +73,7 @@ class Verifier:
     async def run(self, now: datetime, *, all_files: bool) -> Report:
         """Check, and return what was checked and what does not hold.
 
-        Raises:
-            MesUnavailable: the MES cannot be listed.
+        What the tables hold is checked in any case; where the MES did not answer, it says so.
         """
         if self._far_side:
             await self._far_side.read_listing()
@@ -97,7 +100,7 @@ class Verifier:
                 self._claims.add(checked)
         found += snapshot.doubles()
         balance = snapshot.balance(now)
-        scope.balance = {name: getattr(balance, name) for name in ("accepted", *Class)}
+        scope.balance = {name: getattr(balance, name) for name in _SHOWN}
         found += _adds_up(balance, sums)
         scope.files = references.files
 

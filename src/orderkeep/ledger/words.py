@@ -170,6 +170,13 @@ DIFFERENCES: Final[Words] = {
     "nowhere": ("It is in none of the classes", "Не попадает ни в один класс"),
     "miscounted": ("Two counts of the same differ", "Два подсчёта одного и того же расходятся"),
     "not_carried": ("The broker has not taken it over", "Брокер его не принял"),
+    "crm_late": (
+        "The CRM has not been told what is new",
+        "CRM ещё не знает новостей заказа",
+    ),
+    "crm_refused": ("The CRM did not take the last news", "CRM не приняла последнюю новость"),
+    "crm_differs": ("The CRM shows it otherwise", "В CRM заказ показан иначе"),
+    "overdue": ("The broker confirmed it, and it did not arrive", "Брокер принял, но не доставил"),
     "missing_there": ("The MES does not have it", "В MES его нет"),
     "missing_here": ("The MES has it, and we do not know of it", "В MES есть, а у нас нет"),
     "differs": ("The MES says something else than we do", "В MES записано иначе, чем у нас"),

@@ -92,7 +92,7 @@ def _plan(
     numbers = [one.number for one in table.rows]
     known = work.lost.known(source, numbers)
     fresh = [one for one in table.rows if one.number not in known]
-    held = work.lost.held([one.number for one in fresh])
+    held = work.lost.held(fresh)
     told = Imported(
         source=source,
         rows=len(table.rows),

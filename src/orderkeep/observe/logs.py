@@ -8,6 +8,8 @@ from typing import Any, TextIO, cast
 import msgspec
 import structlog
 
+from orderkeep.observe.failures import written
+
 
 def set_up_logs(level: str, role: str) -> None:
     """Send every log line of this process to stderr as JSON, from ``level`` upwards."""
@@ -16,7 +18,7 @@ def set_up_logs(level: str, role: str) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
+            structlog.processors.ExceptionRenderer(lambda failed: written(failed[1])),
             structlog.processors.JSONRenderer(serializer=_dump),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(
@@ -26,6 +28,19 @@ def set_up_logs(level: str, role: str) -> None:
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(role=role)
+    logging.basicConfig(handlers=[_Libraries()], level=logging.WARNING, force=True)
+
+
+class _Libraries(logging.Handler):
+    """Takes over what other people's code logs: without it, errors would be printed whole."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # What follows the first line is asyncio's list of what it saw, with errors in full.
+        said = record.getMessage().partition("\n")[0]
+        failed = record.exc_info[1] if record.exc_info else None
+        structlog.get_logger().log(
+            record.levelno, "library.said", library=record.name, said=said, exc_info=failed
+        )
 
 
 class _Patient:

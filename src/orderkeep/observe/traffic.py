@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
+from orderkeep.observe.numbers import Family, Number
+
 
 class Passed(StrEnum):
     """What may happen to an envelope on its way.
@@ -105,3 +107,25 @@ class Traffic:
         """Every histogram by hop and kind, in a stable order."""
         for (hop, kind), times in sorted(self._times.items(), key=lambda one: one[0]):
             yield hop, kind, times
+
+    def families(self) -> Iterator[Family]:
+        """All of it, for whoever watches us."""
+        passed = [
+            Number(f"{_ENVELOPES}_total", {"what": what, "place": place}, number)
+            for what, place, number in self.rows()
+        ]
+        yield Family(_ENVELOPES, "Envelopes by what happened to them", "counter", passed)
+        took = [number for row in self.times() for number in _lines(*row)]
+        yield Family(_HOPS, "How long envelopes took, hop by hop", "histogram", took)
+
+
+_ENVELOPES, _HOPS = "orderkeep_envelopes", "orderkeep_hop_seconds"
+
+
+def _lines(hop: Hop, kind: str, times: Times) -> Iterator[Number]:
+    labels: dict[str, str] = {"hop": hop, "kind": kind}
+    buckets = times.up_to()
+    for bound, count in buckets:
+        yield Number(f"{_HOPS}_bucket", {**labels, "le": bound}, count)
+    yield Number(f"{_HOPS}_count", labels, buckets[-1][1])
+    yield Number(f"{_HOPS}_sum", labels, times.sum_s)

@@ -303,6 +303,24 @@ PHRASES: Final[dict[str, str]] = {
     " `rabbitmqctl environment | grep cluster_partition_handling`; it should be pause_minority.",
     "hidden-single-active": "Whether the messages of one order must be handled one after another;"
     " then the queue needs x-single-active-consumer.",
+    "unseen-definitions": (
+        "a file of settings does not show it; look at the running broker with --url"
+    ),
+    "unseen-report": (
+        "a report is one look, and counts nothing that is gone; look at the running "
+        "broker with --url"
+    ),
+    "unseen-amqp": (
+        "over AMQP alone this cannot be seen: give the address of the management API, "
+        "or a file with --definitions or --report"
+    ),
+    "hidden-too-close": (
+        "The two looks were less than five seconds apart, and a broker counts no "
+        "oftener: whether deliveries are held was not asked."
+    ),
+    "broker-once": "{cluster} RabbitMQ {version}, as it was at one moment",
+    "unseen-absent": "it is not there: what is sent to it is lost, unless the sender heeds"
+    " what comes back",
     "unseen-rights": "the user has no right to it (needs the tag {tag})",
     "unseen-stats": "the broker does not count messages (management.disable_stats)",
     "unseen-missing": "the broker does not offer it",

@@ -305,6 +305,24 @@ PHRASES: Final[dict[str, str]] = {
     " `rabbitmqctl environment | grep cluster_partition_handling`; должно быть pause_minority.",
     "hidden-single-active": "Должны ли сообщения одного заказа обрабатываться по очереди; тогда"
     " очереди нужен x-single-active-consumer.",
+    "unseen-definitions": (
+        "файл настроек этого не показывает; посмотрите на работающий брокер через --url"
+    ),
+    "unseen-report": (
+        "отчёт показывает один момент и не считает потерянное; посмотрите на работающий"
+        " брокер через --url"
+    ),
+    "unseen-amqp": (
+        "по одному AMQP этого не видно: дайте адрес management API или файл через "
+        "--definitions или --report"
+    ),
+    "hidden-too-close": (
+        "Между взглядами прошло меньше пяти секунд, а чаще брокер не считает: удержание"
+        " доставок не проверялось."
+    ),
+    "broker-once": "{cluster} RabbitMQ {version}, каким он был в один момент",
+    "unseen-absent": "этого нет: отправленное туда теряется,"
+    " если отправитель не смотрит на возвраты",
     "unseen-rights": "у пользователя нет на это права (нужна метка {tag})",
     "unseen-stats": "брокер не считает сообщения (management.disable_stats)",
     "unseen-missing": "брокер этого не предлагает",
