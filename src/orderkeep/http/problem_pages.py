@@ -388,6 +388,19 @@ PAGES: Mapping[str, Mapping[str, Words]] = dict([
         ),
     ),
     _told(
+        "step-refused",
+        (
+            "The source cannot go there now",
+            "A source is taken over step by step, and each step has its conditions.",
+            "Read the reason: it says what has to be done first.",
+        ),
+        (
+            "Сейчас источник туда не перевести",
+            "Источник забирают по шагам, и у каждого шага есть свои условия.",
+            "Прочитайте причину: в ней сказано, что сделать сначала.",
+        ),
+    ),
+    _told(
         "currency-mismatch",
         (
             "Not the price book's currency",

@@ -16,16 +16,22 @@ from orderkeep.access.people import LoginTaken, PersonNotFound
 from orderkeep.access.ports import TooManyViews
 from orderkeep.access.rights import NotAllowed
 from orderkeep.access.sessions import NotSignedIn, TooManyFailures, WrongCredentials
+from orderkeep.bridge.crm_deciding import NothingToDecide
 from orderkeep.bridge.pausing import NoSuchDestination
 from orderkeep.bridge.ports import MesOutcomeUnknown, MesRejected, MesUnavailable, RecallRefused
+from orderkeep.bridge.tray import TrayFull, UnknownChanged, UnknownNotFound
 from orderkeep.delivery.dead_letters import LetterNotFound, ReplayChanged, ReplayRefused
 from orderkeep.files.ports import DigestMismatch, FileNotFound, FilesUnavailable
 from orderkeep.files.upload import FileTooLarge, TooManyUploads
 from orderkeep.floor.work_order import StepRefused
 from orderkeep.floor.workshop import JobNotFound
 from orderkeep.http import refusals
+from orderkeep.intake.arrivals import MessageChanged
+from orderkeep.intake.homes import HomeRefused
+from orderkeep.intake.modes import ModeRefused, SourceOvertaken
 from orderkeep.intake.ports import ClientRefTaken, KeyReused
 from orderkeep.intake.strict_json import MalformedBody
+from orderkeep.intake.taking_over import NoSuchSource, SourceMoved
 from orderkeep.kernel.errors import (
     CommitOutcomeUnknown,
     Conflict,
@@ -103,6 +109,17 @@ PROBLEMS: Mapping[type[OrderkeepError], Problem] = {
     LostChanged: Problem(409, "decision-refused", "The finding does not allow that"),
     PassMoved: Problem(409, "stale-order", "The order has changed in the meantime"),
     NoSuchDestination: Problem(404, "not-found", "There is nothing at this address"),
+    NothingToDecide: Problem(409, "decision-refused", "The finding does not allow that"),
+    UnknownNotFound: Problem(404, "not-found", "There is nothing at this address"),
+    UnknownChanged: Problem(409, "conflict", "Someone was faster"),
+    TrayFull: Problem(503, "unavailable", "Not possible at the moment"),
+    # Taking over from present systems.
+    NoSuchSource: Problem(404, "not-found", "There is nothing at this address"),
+    ModeRefused: Problem(409, "step-refused", "The source cannot go there now"),
+    SourceMoved: Problem(409, "conflict", "Someone was faster"),
+    SourceOvertaken: Problem(409, "conflict", "Someone was faster"),
+    MessageChanged: Problem(422, "key-reused", "The key has been used with another body"),
+    HomeRefused: Problem(409, "step-refused", "The source cannot go there now"),
     # People and rights.
     WrongCredentials: Problem(401, "wrong-credentials", "Login or password is wrong"),
     NotSignedIn: Problem(401, "not-signed-in", "Nobody is signed in"),

@@ -6,14 +6,16 @@ import socket
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 import uvloop
 
+from orderkeep.http.acceptor import Acceptor
 from orderkeep.http.edge import EdgeLimits, EdgeProtocol, protocol
+from orderkeep.http.gate import Gate
+from orderkeep.http.sockets import BACKLOG
 
-BACKLOG = 2048
 _CHECK_S = 0.5
 DRAIN = timedelta(seconds=25)
 """Left of the 30 s that a role has, so that it can close what it opened."""
@@ -33,25 +35,6 @@ class Served:
         return int(self.socket.getsockname()[1])
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A bound socket that children do not inherit; port 0 picks a free one.
-
-    Raises:
-        OSError: the port is taken, or the address is not ours.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Named TCP: asyncio turns Nagle's delay (40 ms an answer) off only where it reads that.
-    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((host, port))
-    except OSError:
-        bound.close()
-        raise
-    bound.setblocking(False)
-    return bound
-
-
 async def serve(
     apps: Sequence[Served],
     stop: asyncio.Event,
@@ -60,7 +43,7 @@ async def serve(
     drain: timedelta = DRAIN,
     started: Callable[[], None] | None = None,
 ) -> None:
-    """Serve until ``stop`` is set; then refuse new connections and finish what was begun.
+    """Serve until ``stop`` is set; then accept no more connections and finish what was begun.
 
     ``started`` is called once every socket answers. Returns when all connections are gone, or
     after ``drain``, when those left have been cut.
@@ -82,10 +65,28 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.answering = asyncio.Event()
+        self.gone = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        await super().startup([])  # It would take one connection in each turn; see ``acceptor``.
+        loop = asyncio.get_running_loop()
+        # uvicorn keeps asyncio's servers there; of them it calls what an acceptor has as well.
+        self.servers = [Acceptor(loop, one, self._protocol) for one in sockets or ()]  # type: ignore[misc]
         self.answering.set()
+
+    def _protocol(self) -> asyncio.Protocol:
+        edge = cast("type[EdgeProtocol]", self.config.http_protocol_class)
+        return edge(self.config, self.server_state, self.lifespan.state)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        edge = cast("type[EdgeProtocol]", self.config.http_protocol_class)
+        loop = asyncio.get_running_loop()
+        edge.leaves_at = loop.time()
+        gate: Gate | None = getattr(self.config.loaded_app, "gate", None)
+        if gate is not None and gate.shedding is not None:
+            gate.shedding.end(loop)
+        await super().shutdown(sockets)
+        self.gone.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -122,15 +123,23 @@ async def _watch(
         await server.answering.wait()
     if started is not None:
         started()
-    while not await _rung(stop):
-        for server in servers:
-            server.check(loop.time())
+    await _checked_until(stop, servers, loop)
     for server in servers:
         server.should_exit = True
+    for server in servers:
+        await _checked_until(server.gone, servers, loop)
 
 
-async def _rung(stop: asyncio.Event) -> bool:
+async def _checked_until(
+    over: asyncio.Event, servers: Sequence[_Server], loop: asyncio.AbstractEventLoop
+) -> None:
+    while not await _rung(over):
+        for server in servers:
+            server.check(loop.time())
+
+
+async def _rung(bell: asyncio.Event) -> bool:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_CHECK_S):
-            await stop.wait()
-    return stop.is_set()
+            await bell.wait()
+    return bell.is_set()

@@ -72,11 +72,11 @@ class Accepting:
         key = idempotency_key(visit.headers)
         body = await read_body(visit.headers, receive, MAX_BODY_BYTES)
         accepted = await self._intake.accept(visit.sender, key, body)
-        await answer(visit, _receipt(accepted), scope, send)
+        await answer(visit, receipt(accepted), scope, send)
 
 
-def _receipt(accepted: Accepted) -> Rendered:
-    body = _encoder.encode(accepted_view(accepted))
+def receipt(accepted: Accepted) -> Rendered:
+    body = receipt_body(accepted)
     headers = [
         *_PLAIN,
         (b"content-length", b"%d" % len(body)),
@@ -85,6 +85,11 @@ def _receipt(accepted: Accepted) -> Rendered:
     if accepted.replayed:
         headers.append((b"idempotency-replayed", b"true"))
     return Rendered(201, headers, body)
+
+
+def receipt_body(accepted: Accepted) -> bytes:
+    """What the receipt says."""
+    return _encoder.encode(accepted_view(accepted))
 
 
 def idempotency_key(headers: dict[bytes, bytes]) -> str:

@@ -1,7 +1,8 @@
 """The door, put together."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from litestar import Litestar, Request
@@ -9,11 +10,13 @@ from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFou
 
 from orderkeep.access.keys import Quota
 from orderkeep.files.upload import Files
+from orderkeep.http.admission import BOUNDS, Admission
+from orderkeep.http.admission import kind_of as kind_of  # noqa: PLC0414  # The door's, to others.
 from orderkeep.http.door.accepting import Accepting, is_accepting
-from orderkeep.http.door.callbacks import PATH
+from orderkeep.http.door.accepting_at_once import AcceptingAtOnce
+from orderkeep.http.door.callbacks import PREFIX
 from orderkeep.http.door.guard import (
     WRONG_KEYS,
-    Answered,
     App,
     Guard,
     Receive,
@@ -22,31 +25,35 @@ from orderkeep.http.door.guard import (
 )
 from orderkeep.http.door.keys import FindKey, KeyRing
 from orderkeep.http.door.openapi import methods_at
-from orderkeep.http.door.routes import Desk, routes
+from orderkeep.http.door.routes import Desk, DoorWork, routes
+from orderkeep.http.gate import Gate
+from orderkeep.http.limits import Others
+from orderkeep.http.peers import Proxies
 from orderkeep.http.refusals import BadRequest, MethodNotAllowed, PageNotFound
 from orderkeep.intake.accept import Intake
 from orderkeep.kernel.clock import Clock
 from orderkeep.kernel.ids import Ids
 from orderkeep.kernel.store import Store
 from orderkeep.orders.master import OrderMaster
-from orderkeep.orders.tracking import TrackingWork
+
+NO_CALLBACKS: Mapping[str, App] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class DoorSettings:
     """What may differ from house to house.
 
-    ``trusted_proxies`` names the addresses whose ``X-Forwarded-For`` is believed; ``wrong_keys``
-    is how many refusals of a key one peer gets before it is told to wait.
+    ``proxies`` are those whose ``X-Forwarded-For`` is believed; ``wrong_keys`` is how many refusals
+    of a key one peer gets before it is told to wait.
     """
 
-    trusted_proxies: frozenset[str] = frozenset()
+    proxies: Proxies = field(default_factory=Proxies)
     wrong_keys: Quota = WRONG_KEYS
 
 
 def build_door(  # noqa: PLR0913  # Everything passed in, by name.
     *,
-    store: Store[TrackingWork],
+    store: Store[DoorWork],
     intake: Intake,
     files: Files,
     master: OrderMaster,
@@ -55,36 +62,45 @@ def build_door(  # noqa: PLR0913  # Everything passed in, by name.
     ids: Ids,
     ready: Callable[[], Awaitable[bool]],
     settings: DoorSettings | None = None,
-    answered: Callable[[Answered], None] | None = None,
-    callbacks: App | None = None,
+    callbacks: Mapping[str, App] = NO_CALLBACKS,
+    admission: Admission | None = None,
+    others: Others | None = None,
+    sheds: bool = False,
 ) -> App:
-    """The public HTTP application (ASGI); ``answered`` gets one line per request.
+    """The public HTTP application (ASGI); ``admission`` is one that others look at too.
 
-    ``callbacks`` answers foreign systems that call back; without it there is nothing at their path.
+    ``others`` are doors that serve the same keys: quotas are of all together. ``sheds`` is whether
+    a process of its own says no when far too many come.
+
+    ``callbacks`` answers foreign systems that call back, by name; others find nothing there.
     """
     chosen = settings or DoorSettings()
-    litestar = _litestar(Desk(store, files, master, ready))
+    # Litestar types each kind of scope and message; the server's are plain dicts.
+    litestar: Any = _litestar(Desk(store, files, master, ready))
     accepting = Accepting(intake)
+    called = {PREFIX + name: app for name, app in callbacks.items()}
 
     async def inside(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and is_accepting(scope):
-            scope["path_template"] = "/v1/orders"
             await accepting(scope, receive, send)
-        elif callbacks is not None and scope["type"] == "http" and scope["path"] == PATH:
-            await callbacks(scope, receive, send)
+        elif scope["type"] == "http" and scope["path"] in called:
+            await called[scope["path"]](scope, receive, send)
         else:
-            # Litestar types each kind of scope and message; the server's are plain dicts.
-            await litestar(scope, receive, send)  # type: ignore[arg-type]
+            await litestar(scope, receive, send)
 
-    return Guard(
+    guard = Guard(
         inside,
         KeyRing(find_key),
         clock,
         ids,
-        trusted_proxies=chosen.trusted_proxies,
+        proxies=chosen.proxies,
         wrong_keys=chosen.wrong_keys,
-        answered=answered,
+        others=others,
     )
+    guard.at_once = {(b"POST", b"/v1/orders"): AcceptingAtOnce(guard, intake).take}
+    admitting = admission or Admission(BOUNDS)
+    guard.gate = Gate(admitting, kind_of, lambda: intake.backlog, sheds=sheds)
+    return guard
 
 
 def _litestar(desk: Desk) -> Litestar:

@@ -8,15 +8,15 @@ it by ``Event-Id``, or else by what it says.
 import hashlib
 import hmac
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import msgspec
 
-from orderkeep.bridge.ports import MesJob
-from orderkeep.bridge.said import envelope_of
+from orderkeep.bridge.tray import TrayStore, Unknown
+from orderkeep.delivery.envelope import Envelope
 from orderkeep.delivery.ports import OutboxStore
 from orderkeep.http.door.guard import Receive, Scope, Send, answer, visit_of
 from orderkeep.http.problems import Rendered
@@ -30,7 +30,8 @@ from orderkeep.kernel.store import Store
 BEFORE_KEEP = failpoint("callback.before_keep", "a call-back has come in, nothing of it on disk")
 AFTER_KEEP = failpoint("callback.after_keep", "the call-back is on disk, it is not yet answered")
 
-PATH = "/callbacks/mes"
+PREFIX = "/callbacks/"
+"""Behind it each system has its name."""
 MAX_BODY = 64 * 1024
 COUNTS_FOR = timedelta(minutes=5)
 """How far the far side's clock may be off, and for how long a signature can be used."""
@@ -45,20 +46,32 @@ class CallbackWork(Protocol):
     @property
     def outbox(self) -> OutboxStore: ...
 
+    @property
+    def tray(self) -> TrayStore: ...
+
     def wake(self, topic: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
-    """A foreign system that may call back; ``read`` finds a job in a body, or None."""
+class Call:
+    """A call-back whose signature is right; ``said_as`` is what the event is known by."""
 
-    system: str
+    body: bytes
+    event_id: str | None
+    said_as: str
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A foreign system that may call back; ``read`` finds out what it says, or that it is odd."""
+
     secret: str
-    read: Callable[[bytes], MesJob | None]
+    read: Callable[[Call, datetime], Envelope | Unknown]
 
 
 class Callbacks:
-    """The plain ASGI application behind ``PATH``."""
+    """The plain ASGI application behind one system's address."""
 
     def __init__(self, store: Store[CallbackWork], clock: Clock, caller: Caller) -> None:
         self._store = store
@@ -71,22 +84,19 @@ class Callbacks:
         visit = visit_of(scope)
         body = await _body(receive)
         self._check(visit.headers.get(b"orderkeep-signature", b""), body)
-        job = self._caller.read(body)
-        if job is None or job.status is None:
-            raise Invalid([Fault("", "unreadable", "A reference and a status are needed.")])
-        said_as = _said_as(visit.headers.get(b"event-id"), body)
         now = self._clock.now()
-        envelope = envelope_of(self._caller.system, said_as, job, job.status, now)
-
-        def keep(work: CallbackWork) -> None:
-            work.outbox.post([envelope])
-            work.wake("relay")
-
+        said = self._caller.read(_call(visit.headers, body), now)
         reach(BEFORE_KEEP)
-        await self._store.write(keep)
+        await self._store.write(lambda work: _keep(work, said, now))
         reach(AFTER_KEEP)
-        told = msgspec.json.encode({"status": "kept"})
-        headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+        # Either way it is kept: sent again it would say the same.
+        status = "kept" if isinstance(said, Envelope) else "not understood"
+        told = msgspec.json.encode({"status": status})
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(told)),
+            (b"cache-control", b"no-store"),
+        ]
         await answer(visit, Rendered(202, headers, told), scope, send)
 
     def _check(self, signature: bytes, body: bytes) -> None:
@@ -111,13 +121,23 @@ def sign(secret: str, seconds: int, body: bytes) -> str:
     return hmac.new(secret.encode(), b"%d.%b" % (seconds, body), hashlib.sha256).hexdigest()
 
 
-def _said_as(event_id: bytes | None, body: bytes) -> str:
-    """What an event is known by: its own id, else the hash of what it says."""
-    if event_id is None:
-        return f"body:{hashlib.sha256(body).hexdigest()}"
-    if not _EVENT_ID.fullmatch(event_id):
+def _keep(work: CallbackWork, said: Envelope | Unknown, now: datetime) -> None:
+    if isinstance(said, Unknown):
+        work.tray.keep(said, now)
+        return
+    work.outbox.post([said])
+    work.wake("relay")
+
+
+def _call(headers: Mapping[bytes, bytes], body: bytes) -> Call:
+    """An event is known by its own id, else by the hash of what it says."""
+    named = headers.get(b"event-id")
+    if named is not None and not _EVENT_ID.fullmatch(named):
         raise Invalid([Fault("Event-Id", "wrong", "1 to 200 visible characters.")])
-    return f"event:{event_id.decode('ascii')}"
+    event_id = named.decode("ascii") if named is not None else None
+    said_as = f"event:{event_id}" if event_id else f"body:{hashlib.sha256(body).hexdigest()}"
+    plain = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers.items()}
+    return Call(body, event_id, said_as, plain)
 
 
 async def _body(receive: Receive) -> bytes:

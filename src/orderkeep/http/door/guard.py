@@ -4,16 +4,17 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import ip_address, ip_network
 from itertools import count
 from typing import Any
 
-import msgspec
 import structlog
 
 from orderkeep.access.keys import KeyHolder, Quota
+from orderkeep.http.at_once import AtOnce, WholeRequest
 from orderkeep.http.door.keys import KeyRing
-from orderkeep.http.limits import RateLimiter, Verdict, quota_headers
+from orderkeep.http.gate import Gate
+from orderkeep.http.limits import Others, RateLimiter, Verdict, quota_headers, quota_lines
+from orderkeep.http.peers import LOOPBACK, Proxies, peer_of
 from orderkeep.http.problems import Rendered, render
 from orderkeep.http.refusals import BadRequest, TooManyRequests, WrongKey
 from orderkeep.http.strict_json import ClientGone
@@ -34,19 +35,10 @@ WRONG_KEYS = Quota(rate=1000, per_seconds=10)
 """Refusals one peer gets before it is told to wait: nobody guesses 256 bits, but floods cost."""
 
 _ONCE_ONLY = (b"authorization", b"idempotency-key", b"content-type", b"content-encoding")
+VISIT = "orderkeep.visit"
+"""Where the scope carries it."""
 CHANNEL = "api"
 SOURCE = "door"
-
-
-class Answered(msgspec.Struct, frozen=True):
-    """One line of the access log: no address, no query, nothing of a person."""
-
-    method: str
-    path: str
-    status: int
-    duration_ms: float
-    key_id: str | None
-    trace_id: str
 
 
 @dataclass(slots=True)
@@ -65,6 +57,13 @@ class Visit:
         if self.holder is not None and self.verdict is not None:
             stamps += quota_headers(self.holder.quota, self.verdict)
         return stamps
+
+    def lines(self) -> bytes:
+        """The same, as lines of an answer that is written at once."""
+        lines = b"x-request-id: %b\r\n" % self.trace_id.encode()
+        if self.holder is None or self.verdict is None:
+            return lines
+        return lines + quota_lines(self.holder.quota, self.verdict)
 
     @property
     def caller(self) -> KeyHolder:
@@ -87,7 +86,7 @@ class Visit:
 
 def visit_of(scope: Scope) -> Visit:
     """The request's visit, as the guard has put it there."""
-    visit: Visit = scope["orderkeep.visit"]
+    visit: Visit = scope[VISIT]
     return visit
 
 
@@ -101,36 +100,36 @@ class Guard:
         clock: Clock,
         ids: Ids,
         *,
-        trusted_proxies: frozenset[str] = frozenset(),
+        proxies: Proxies | None = None,
         wrong_keys: Quota = WRONG_KEYS,
-        answered: Callable[[Answered], None] | None = None,
+        others: Others | None = None,
     ) -> None:
+        self.at_once: AtOnce = {}
+        """What a server that offers it may leave with us before anything is awaited."""
+        self.gate: Gate | None = None
+        """Where a server asks whether to let a request in at all."""
         self._inner = inner
         self._keys = keys
         self._first_half = ids.envelope_id(clock.now()).replace("-", "")[16:]
         self._visits = count(1)
-        self._trusted = trusted_proxies
-        self._answered = answered
+        self._proxies = proxies or Proxies()
         self._wrong_quota = wrong_keys
-        self._quotas = RateLimiter()
+        self._quotas = RateLimiter(others=others)
         self._wrong_keys = RateLimiter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._inner(scope, receive, send)
             return
-        began = time.perf_counter()
-        visit = Visit(trace_id=self._trace_id(), headers=dict(scope["headers"]))
-        scope["orderkeep.visit"] = visit
+        visit = scope.get(VISIT) or Visit(self._trace_id(), dict(scope["headers"]))
+        scope[VISIT] = visit
         await self._guarded(visit, scope, receive, _stamping(send, visit))
-        if self._answered is not None:
-            self._answered(_line(scope, visit, began))
 
     async def _guarded(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             if len(visit.headers) != len(scope["headers"]):
                 _refuse_repeated(scope["headers"])
-            if scope["path"].startswith("/v1/"):
+            if scope["path"].startswith("/v1/") and visit.holder is None:
                 await self._admit(visit, scope)
             await self._inner(scope, receive, send)
         except ClientGone:
@@ -143,7 +142,7 @@ class Guard:
         try:
             holder = await self._keys.holder(visit.headers.get(b"authorization"), now)
         except WrongKey:
-            peer = peer_of(scope, visit.headers, self._trusted)
+            peer = caller_of(scope, self._proxies)
             _within(self._wrong_keys.take(peer, self._wrong_quota, now))
             raise
         visit.holder = holder
@@ -153,6 +152,15 @@ class Guard:
         visit.verdict = self._quotas.take(holder.key_id, holder.quota, now)
         _within(visit.verdict)
 
+    def admitted(self, request: WholeRequest) -> Visit | None:
+        """The visit of a request whose key is known and has quota left; it has been counted."""
+        headers, now = dict(request.headers), time.monotonic()
+        holder = self._keys.remembered(headers.get(b"authorization"), now)
+        if holder is None or len(headers) != len(request.headers):
+            return None
+        verdict = self._quotas.take(holder.key_id, holder.quota, now)
+        return Visit(self._trace_id(), headers, holder, verdict) if verdict.allowed else None
+
     def _trace_id(self) -> str:
         # Unique, and nobody's secret: asking the system for fresh dice costs more than the guard.
         return f"{self._first_half}{next(self._visits):016x}"
@@ -160,11 +168,17 @@ class Guard:
 
 async def refuse(visit: Visit, error: Exception, scope: Scope, send: Send) -> None:
     """Answer an error, unless an answer has begun already."""
+    rendered = refusal(visit, error)
+    if not visit.status:
+        await answer(visit, rendered, scope, send)
+
+
+def refusal(visit: Visit, error: Exception) -> Rendered:
+    """What an error is answered with; a bug is logged, since nothing of it is told."""
     rendered = render(error, visit.trace_id)
     if rendered.status == 500:
         log.error("request.failed", trace_id=visit.trace_id, exc_info=error)
-    if not visit.status:
-        await answer(visit, rendered, scope, send)
+    return rendered
 
 
 async def answer(visit: Visit, rendered: Rendered, scope: Scope, send: Send) -> None:
@@ -174,20 +188,10 @@ async def answer(visit: Visit, rendered: Rendered, scope: Scope, send: Send) -> 
     await send_whole(scope, send, rendered)
 
 
-def peer_of(scope: Scope, headers: dict[bytes, bytes], trusted: frozenset[str]) -> str:
-    """Whom to count refusals against: an IPv4 address, or an IPv6 network of 64 bits.
-
-    ``X-Forwarded-For`` counts only from a proxy that was named in the configuration.
-    """
-    address = scope["client"][0] if scope.get("client") else ""
-    if address in trusted:
-        forwarded = headers.get(b"x-forwarded-for", b"").decode("latin-1")
-        address = forwarded.rpartition(",")[2].strip() or address
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return "unknown"
-    return str(parsed) if parsed.version == 4 else str(ip_network((parsed, 64), strict=False))
+def caller_of(scope: Scope, proxies: Proxies) -> str:
+    """Whom to count refusals against, see ``peers``; proxies of ours name who asks them."""
+    address = scope["client"][0] if scope.get("client") else LOOPBACK
+    return peer_of(proxies.caller(address, scope["headers"]))
 
 
 def _within(verdict: Verdict) -> None:
@@ -209,14 +213,3 @@ def _stamping(send: Send, visit: Visit) -> Send:
         await send(message)
 
     return stamped
-
-
-def _line(scope: Scope, visit: Visit, began: float) -> Answered:
-    return Answered(
-        method=scope["method"],
-        path=scope.get("path_template") or "",
-        status=visit.status,
-        duration_ms=round((time.perf_counter() - began) * 1000, 3),
-        key_id=visit.holder.key_id if visit.holder else None,
-        trace_id=visit.trace_id,
-    )

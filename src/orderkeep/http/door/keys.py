@@ -31,15 +31,23 @@ class KeyRing:
             WrongKey: whatever was wrong.
         """
         digest = sha256(_token(authorization)).digest()
-        known = self._known.get(digest)
-        if known is not None and known[1] > now:
-            return known[0]
+        known = self._remembered(digest, now)
+        if known is not None:
+            return known
         found = await self._find(digest.hex())
         if found is None:
             self._known.pop(digest, None)
             raise WrongKey("A valid key is needed: Authorization: Bearer <key>.")
         self._remember(digest, found, now)
         return found
+
+    def remembered(self, authorization: bytes | None, now: float) -> KeyHolder | None:
+        """The holder, if nobody has to be asked."""
+        return self._remembered(sha256(_token(authorization)).digest(), now)
+
+    def _remembered(self, digest: bytes, now: float) -> KeyHolder | None:
+        known = self._known.get(digest)
+        return known[0] if known is not None and known[1] > now else None
 
     def _remember(self, digest: bytes, holder: KeyHolder, now: float) -> None:
         if len(self._known) >= MAX_REMEMBERED:

@@ -25,6 +25,7 @@ TYPES: Mapping[str, str] = {
     "price.manual": "order.price_manual.v1",
     "price.failed": "order.price_manual.v1",
     "order.approved": "order.approved.v1",
+    "order.approved_elsewhere": "order.approved.v1",
     "order.started": "order.production_started.v1",
     "order.completed": "order.production_completed.v1",
     "order.packaging": "order.packaged.v1",

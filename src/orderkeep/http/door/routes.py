@@ -1,8 +1,8 @@
 """The door's routes: each parses, calls one method and renders."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import unquote_plus
 
 import msgspec
@@ -28,6 +28,7 @@ from orderkeep.http.door.public_events import (
 from orderkeep.http.door.wire import (
     LimitsView,
     OrderPage,
+    OrderView,
     file_view,
     order_summary,
     order_view,
@@ -41,7 +42,7 @@ from orderkeep.orders.commands import AcceptPrice, CancelOrder, OrderCommand
 from orderkeep.orders.events import Cause
 from orderkeep.orders.evolve import rebuild
 from orderkeep.orders.master import OrderMaster
-from orderkeep.orders.order import Order
+from orderkeep.orders.order import Delivered, Order
 from orderkeep.orders.ports import OrderNotFound
 from orderkeep.orders.tracking import TrackingWork
 
@@ -55,11 +56,24 @@ _MAX_POSITION = 2**62
 _NOSNIFF = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
 
+class Tellings(Protocol):
+    """How far the CRM knows of each order."""
+
+    def states(self, numbers: Sequence[OrderNo]) -> Mapping[OrderNo, Delivered]: ...
+
+
+class DoorWork(TrackingWork, Protocol):
+    """A unit of work for reading about orders and their ways."""
+
+    @property
+    def tellings(self) -> Tellings: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
     """What the routes call."""
 
-    store: Store[TrackingWork]
+    store: Store[DoorWork]
     files: Files
     master: OrderMaster
     ready: Callable[[], Awaitable[bool]]
@@ -77,6 +91,14 @@ class Desk:
             raise _no_such_order()
         return order
 
+    async def told(self, numbers: Sequence[OrderNo]) -> Mapping[OrderNo, Delivered]:
+        """How far the CRM knows of orders; one that it was never told of is missing."""
+        return await self.store.read(lambda work: work.tellings.states(numbers))
+
+    async def view(self, order: Order) -> OrderView:
+        """An order as its partner sees it."""
+        return order_view(order, (await self.told([order.no])).get(order.no))
+
     async def command(self, visit: Visit, text: str, command: OrderCommand) -> Order:
         """Give a command to one of the caller's orders; returns it as it is then."""
         order = await self.order(visit, text)
@@ -90,9 +112,12 @@ _cancel_decoder = StrictDecoder(CancelBody)
 _accept_price_decoder = StrictDecoder(AcceptPriceBody)
 
 
-def routes(desk: Desk) -> list[Any]:  # noqa: C901, PLR0915  # A list of routes.
+def routes(desk: Desk) -> list[Any]:
     """Every route but the accepting of orders."""
+    return [*_of_files(desk), *_of_orders(desk), *_of_events(desk), *_of_the_door(desk)]
 
+
+def _of_files(desk: Desk) -> list[Any]:
     @post("/v1/files", status_code=201)
     async def upload(request: AnyRequest) -> Response[bytes]:
         visit = _visit(request)
@@ -111,6 +136,10 @@ def routes(desk: Desk) -> list[Any]:  # noqa: C901, PLR0915  # A list of routes.
         visit = _visit(request)
         return _json(file_view(await desk.files.find(visit.caller.partner_id, FileId(file_id))))
 
+    return [upload, file]
+
+
+def _of_orders(desk: Desk) -> list[Any]:
     @get("/v1/orders")
     async def orders(request: AnyRequest) -> Response[bytes]:
         visit = _visit(request)
@@ -122,11 +151,12 @@ def routes(desk: Desk) -> list[Any]:  # noqa: C901, PLR0915  # A list of routes.
         )
         shown = rows[:limit]
         more = shown[-1].order_no if len(rows) > limit else None
-        return _json(OrderPage([order_summary(row) for row in shown], more))
+        told = await desk.told([row.order_no for row in shown])
+        return _json(OrderPage([order_summary(row, told.get(row.order_no)) for row in shown], more))
 
     @get("/v1/orders/{no:str}")
     async def order(request: AnyRequest, no: FromPath[str]) -> Response[bytes]:
-        return _json(order_view(await desk.order(_visit(request), no)))
+        return _json(await desk.view(await desk.order(_visit(request), no)))
 
     @get("/v1/orders/{no:str}/events")
     async def steps(request: AnyRequest, no: FromPath[str]) -> Response[bytes]:
@@ -142,14 +172,18 @@ def routes(desk: Desk) -> list[Any]:  # noqa: C901, PLR0915  # A list of routes.
     async def cancel(request: AnyRequest, no: FromPath[str]) -> Response[bytes]:
         visit = _visit(request)
         body = (await read_json(_cancel_decoder, visit.headers, request.receive)).value
-        return _json(order_view(await desk.command(visit, no, CancelOrder(body.reason))))
+        return _json(await desk.view(await desk.command(visit, no, CancelOrder(body.reason))))
 
     @post("/v1/orders/{no:str}/accept-price", status_code=200)
     async def accept_price(request: AnyRequest, no: FromPath[str]) -> Response[bytes]:
         visit = _visit(request)
         body = (await read_json(_accept_price_decoder, visit.headers, request.receive)).value
-        return _json(order_view(await desk.command(visit, no, AcceptPrice(body.version))))
+        return _json(await desk.view(await desk.command(visit, no, AcceptPrice(body.version))))
 
+    return [orders, order, steps, cancel, accept_price]
+
+
+def _of_events(desk: Desk) -> list[Any]:
     @get("/v1/events")
     async def events(request: AnyRequest) -> Response[bytes]:
         visit = _visit(request)
@@ -162,6 +196,12 @@ def routes(desk: Desk) -> list[Any]:  # noqa: C901, PLR0915  # A list of routes.
         if BATCH in request.headers.get("accept", ""):
             return _cloud_events(shown, f"/v1/events?after={more}&limit={limit}" if more else None)
         return _json(EventPage(shown, str(more) if more is not None else None))
+
+    return [events]
+
+
+def _of_the_door(desk: Desk) -> list[Any]:
+    """How many calls a partner has left, and what anybody may ask without a key."""
 
     @get("/v1/limits")
     async def limits(request: AnyRequest) -> Response[bytes]:
@@ -193,10 +233,7 @@ def routes(desk: Desk) -> list[Any]:  # noqa: C901, PLR0915  # A list of routes.
             html.encode(), media_type="text/html; charset=utf-8", headers=_NOSNIFF | headers
         )
 
-    return [
-        upload, file, orders, order, steps, cancel, accept_price, events, limits,
-        healthz, readyz, openapi, problem,
-    ]  # fmt: skip
+    return [limits, healthz, readyz, openapi, problem]
 
 
 def _cloud_events(shown: Sequence[EventView], following: str | None) -> Response[bytes]:
@@ -208,7 +245,8 @@ def _cloud_events(shown: Sequence[EventView], following: str | None) -> Response
 
 def _visit(request: AnyRequest) -> Visit:
     # Litestar types the same dict key by key; ours has one key more.
-    return visit_of(request.scope)  # type: ignore[arg-type]
+    scope: Any = request.scope
+    return visit_of(scope)
 
 
 def _json(view: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response[bytes]:

@@ -1,7 +1,6 @@
 """What partners see of an order: their half of it, in shapes that stay."""
 
 from datetime import datetime
-from typing import Any
 
 import msgspec
 
@@ -9,7 +8,7 @@ from orderkeep.files.ports import StoredFile
 from orderkeep.http.door.accepting import Links, PromiseView, links
 from orderkeep.kernel.money import Money
 from orderkeep.orders.order import Order, Position, Price, PriceLine
-from orderkeep.orders.view import BoardRow
+from orderkeep.orders.view import BoardRow, mes_state
 
 _CLIENT = "client"
 
@@ -22,11 +21,10 @@ class MoneyView(msgspec.Struct, frozen=True):
 
 
 class PriceLineView(msgspec.Struct, frozen=True):
-    """What one position costs, and why."""
+    """What one position costs; how the maker reckons it is the maker's own business."""
 
     unit: str
     total: str
-    lines: list[dict[str, Any]]
     mass_g: str | None
     volume_mm3: str | None
 
@@ -186,8 +184,8 @@ def file_view(file: StoredFile) -> FileView:
     return FileView(file.id, file.sha256, file.size_bytes, file.name, file.state, file.at)
 
 
-def order_view(order: Order) -> OrderView:
-    """An order as its partner sees it."""
+def order_view(order: Order, crm: str | None = None) -> OrderView:
+    """An order as its partner sees it; ``crm`` is how far the CRM knows of it."""
     return OrderView(
         order_no=order.no,
         client_ref=order.client_ref,
@@ -197,7 +195,7 @@ def order_view(order: Order) -> OrderView:
         submitted_at=order.submitted_at,
         body_sha256=order.body_sha256,
         price=_price(order.price),
-        delivery=DeliveryView(order.work_order.delivered if order.work_order else None, None),
+        delivery=DeliveryView(mes_state(order), crm),
         promise=PromiseView(order.promise_at, order.promise_by),
         risk=order.risk,
         late=order.risk == "late",
@@ -212,8 +210,8 @@ def order_view(order: Order) -> OrderView:
     )
 
 
-def order_summary(row: BoardRow) -> OrderSummary:
-    """A row as its partner sees it."""
+def order_summary(row: BoardRow, crm: str | None = None) -> OrderSummary:
+    """A row as its partner sees it; ``crm`` as in ``order_view``."""
     total = None
     if row.price_total is not None and row.price_currency is not None:
         total = MoneyView(row.price_total, row.price_currency)
@@ -224,7 +222,7 @@ def order_summary(row: BoardRow) -> OrderSummary:
         stage_since=row.stage_since,
         created_at=row.created_at,
         price=PriceSummary(row.price_state, total),
-        delivery=DeliveryView(row.mes_state, None),
+        delivery=DeliveryView(row.mes_state, crm),
         promise_at=row.promise_at,
         risk=row.risk,
         held=row.hold_until is not None,
@@ -296,4 +294,4 @@ def _position(one: Position, rejected: str | None, price: PriceLine | None) -> P
 
 
 def _price_line(line: PriceLine) -> PriceLineView:
-    return PriceLineView(line.unit, line.total, list(line.lines), line.mass_g, line.volume_mm3)
+    return PriceLineView(line.unit, line.total, line.mass_g, line.volume_mm3)
