@@ -15,22 +15,28 @@ from litestar.types import Receive, Scope, Send
 from orderkeep.access.ports import Passwords, Session
 from orderkeep.access.registry import Registry
 from orderkeep.access.sessions import Sessions
+from orderkeep.bridge.crm_deciding import CrmDeciding
 from orderkeep.bridge.pausing import Pausing
+from orderkeep.bridge.sorting import Sorting
 from orderkeep.delivery.tally import Counting
 from orderkeep.files.upload import Files
 from orderkeep.http.office import (
     admin,
+    alert_pages,
     by_hand,
     dead_letter_pages,
     description,
     destination_pages,
     health,
     ledger_pages,
+    letter_list,
     lists,
     lost_pages,
     orders,
     reconcile_pages,
     session,
+    source_pages,
+    unknown_pages,
 )
 from orderkeep.http.office.counted import Metrics
 from orderkeep.http.office.gate import (
@@ -54,6 +60,7 @@ from orderkeep.http.office.parts import (
     OfficeDep,
     OfficeSettings,
     OfficeStore,
+    SourceDesk,
 )
 from orderkeep.http.office.quick import PORT, Quick
 from orderkeep.http.office.shared import Shared, SharedReads
@@ -66,6 +73,7 @@ from orderkeep.intake.drafts import Drafts
 from orderkeep.kernel.clock import Clock
 from orderkeep.kernel.errors import StoreBusy
 from orderkeep.kernel.ids import Ids
+from orderkeep.observe.numbers import Numbers
 from orderkeep.orders.master import OrderMaster
 from orderkeep.orders.policy import Policy
 
@@ -110,10 +118,17 @@ def build_office(  # noqa: PLR0913  # Everything passed in, by name.
     carried: Carried | None = None,
     counting: Counting | None = None,
     pausing: Pausing | None = None,
+    sources: SourceDesk | None = None,
     dead_letters: DeadLetterDesk | None = None,
+    sorting: Sorting | None = None,
+    crm: CrmDeciding | None = None,
+    numbers: Numbers | None = None,
 ) -> OfficeApp:
-    """The office's application from its parts; see ``parts`` for what each has to do."""
-    stream, metrics = Stream(clock, store.on_changes), Metrics()
+    """The office's application from its parts; see ``parts`` for what each has to do.
+
+    ``numbers`` are the process's, to which the office adds its own.
+    """
+    stream, metrics, counted = Stream(clock, store.on_changes), Metrics(), numbers or Numbers()
     office = Office(
         store=store,
         master=master,
@@ -126,6 +141,7 @@ def build_office(  # noqa: PLR0913  # Everything passed in, by name.
         settings=settings,
         stream=stream,
         metrics=metrics,
+        numbers=counted,
         floor=floor,
         decisions=decisions,
         intake=intake,
@@ -137,8 +153,12 @@ def build_office(  # noqa: PLR0913  # Everything passed in, by name.
         carried=carried,
         counting=counting,
         pausing=pausing,
+        sources=sources,
         dead_letters=dead_letters,
+        sorting=sorting,
+        crm=crm,
     )
+    counted.add(lambda: health.own_numbers(office))
     shared = SharedReads(office)
     return OfficeApp(_litestar(office, shared), office, shared)
 
@@ -161,9 +181,13 @@ def _litestar(office: Office, shared: SharedReads) -> Litestar:
         *admin.HANDLERS,
         *ledger_pages.HANDLERS,
         *destination_pages.HANDLERS,
+        *source_pages.HANDLERS,
         *reconcile_pages.HANDLERS,
         *lost_pages.HANDLERS,
         *dead_letter_pages.HANDLERS,
+        *letter_list.HANDLERS,
+        *alert_pages.HANDLERS,
+        *unknown_pages.HANDLERS,
         _stream_handler(office, shared),
     )
     staff = Router(PREFIX, route_handlers=handlers, before_request=from_our_pages)

@@ -2,38 +2,26 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from litestar import Response, get
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
-    CounterMetricFamily,
     GaugeMetricFamily,
-    HistogramMetricFamily,
     Metric,
 )
 
-from orderkeep.delivery.dead_letters import MOST, Letter
+from orderkeep.delivery.dead_letters import MOST, unowned_since
+from orderkeep.http.office.alert_pages import put_aside
 from orderkeep.http.office.gate import PUBLIC
-from orderkeep.http.office.parts import Carried, Office, OfficeDep
+from orderkeep.http.office.parts import Office, OfficeDep
+from orderkeep.http.scraped import TEXT, connections, exposed, flows
 from orderkeep.ledger.balance import Class
+from orderkeep.observe.numbers import GAUGE, Family, Number
 
 NAMED = 1000
 """Open differences that are counted for the metrics."""
-
-_METRICS = "text/plain; version=0.0.4; charset=utf-8"
-
-
-class _Now:
-    """What is read when somebody asks."""
-
-    def __init__(self, families: Iterable[Metric]) -> None:
-        self._families = families
-
-    def collect(self) -> Iterable[Metric]:
-        return self._families
 
 
 @get("/healthz", opt={PUBLIC: True}, sync_to_thread=False)
@@ -43,6 +31,8 @@ def healthz() -> dict[str, str]:
 
 @get("/readyz", opt={PUBLIC: True})
 async def readyz(office: OfficeDep) -> Response[dict[str, Any]]:
+    if office.settings.leaving():
+        return Response({"status": "failed", "why": "Leaving"}, status_code=503)
     try:
         version = await office.store.read(lambda work: work.board.version())
         store = dict(office.store.health())
@@ -76,7 +66,9 @@ def _unfit(store: Mapping[str, Any]) -> str | None:
 async def metrics(office: OfficeDep) -> Response[bytes]:
     now = office.clock.now()
     backlog = await office.store.read(lambda work: work.board.backlog(now))
-    dead = await office.store.read_long(lambda work: work.dead_letters.letters(MOST))
+    dead = await office.store.read(lambda work: work.dead_letters.waiting())
+    unowned = await office.store.read_long(_unowned_since) if dead else None
+    aside = await office.store.read(lambda work: put_aside(work, now))
     families = [
         *_by_stage(backlog.stages),
         _gauge("orderkeep_outbox_unsent", "Envelopes not yet carried", backlog.unsent),
@@ -87,37 +79,69 @@ async def metrics(office: OfficeDep) -> Response[bytes]:
         ),
         _gauge("orderkeep_inbox_unhandled", "Envelopes kept, not yet handled", backlog.unhandled),
         _gauge(
+            "orderkeep_inbox_oldest_seconds",
+            "Age of the oldest envelope kept and not yet handled",
+            backlog.oldest_unhandled_s,
+        ),
+        _gauge(
             "orderkeep_envelopes_unrouted",
             "Envelopes put aside because nobody takes their kind",
             backlog.unrouted,
         ),
         *_dead_letters(dead),
+        _gauge(
+            "orderkeep_dead_letters_unowned_oldest_seconds",
+            "How long a dead letter has waited whose group has no owner",
+            (now - unowned).total_seconds() if unowned else 0.0,
+        ),
+        _put_aside(*aside),
         _gauge("orderkeep_orders_accepted", "Order numbers given out", backlog.orders),
-        _gauge("orderkeep_streams", "Open board streams", office.stream.clients),
         *_store(office),
-        *_carried(office),
+        *connections(office.carried),
         *await _balance(office, now),
-        *_counted(office),
+        *flows(office.counting),
     ]
-    fresh = CollectorRegistry()
-    fresh.register(_Now(families))
-    text = await asyncio.to_thread(_text, office.metrics.registry, fresh)
-    return Response(text, media_type=_METRICS)
+    text = await asyncio.to_thread(exposed, families, office.numbers)
+    return Response(text, media_type=TEXT)
 
 
-def _text(*registries: CollectorRegistry) -> bytes:
-    return b"".join(generate_latest(registry) for registry in registries)
+def own_numbers(office: Office) -> Iterator[Family]:
+    """What this process has counted."""
+    for metric in office.metrics.registry.collect():
+        numbers = [
+            Number(one.name, dict(one.labels), one.value)
+            for one in metric.samples
+            if not one.name.endswith("_created")  # An instant: there is no sum of two.
+        ]
+        yield Family(metric.name, metric.documentation, metric.type, numbers)
+    open_ = Number("orderkeep_streams", {}, office.stream.clients)
+    yield Family("orderkeep_streams", "Open board streams", GAUGE, [open_])
+    if office.carried is not None:
+        yield from office.carried.traffic.families()
 
 
-def _dead_letters(letters: Sequence[Letter]) -> list[Metric]:
+def _dead_letters(waiting: Mapping[str, int]) -> list[Metric]:
     """How many wait for somebody, by who could not take them; what is parked waits for nobody."""
     family = GaugeMetricFamily(
         "orderkeep_dead_letters", "Dead letters that nobody has parked", labels=["consumer"]
     )
-    waiting = Counter(one.consumer for one in letters if not one.parked)
     for consumer, count in sorted(waiting.items()):
         family.add_metric([consumer], count)
     return [family]
+
+
+def _unowned_since(work: Any) -> datetime | None:
+    return unowned_since(work.dead_letters.letters(MOST), work.dead_letters.notes())
+
+
+def _put_aside(letters: int, work_orders: int) -> Metric:
+    """What an alert is raised on: it rises at once, and falls by itself an hour later."""
+    family = GaugeMetricFamily(
+        "orderkeep_quarantined_recently", "Put aside within the last hour", labels=["what"]
+    )
+    family.add_metric(["letters"], letters)
+    family.add_metric(["work_orders"], work_orders)
+    return family
 
 
 def _by_stage(stages: dict[str, int]) -> list[Metric]:
@@ -129,54 +153,6 @@ def _by_stage(stages: dict[str, int]) -> list[Metric]:
 
 def _gauge(name: str, help_: str, value: float) -> Metric:
     return GaugeMetricFamily(name, help_, value=value)
-
-
-def _carried(office: Office) -> list[Metric]:
-    """What was carried since the start and how long it took; whether the broker can be reached."""
-    if office.carried is None:
-        return []
-    envelopes = CounterMetricFamily(
-        "orderkeep_envelopes", "Envelopes by what happened to them", labels=["what", "place"]
-    )
-    for what, place, number in office.carried.traffic.rows():
-        envelopes.add_metric([what, place], number)
-    hops = HistogramMetricFamily(
-        "orderkeep_hop_seconds", "How long envelopes took, hop by hop", labels=["hop", "kind"]
-    )
-    for hop, kind, times in office.carried.traffic.times():
-        hops.add_metric([hop, kind], list(times.up_to()), times.sum_s)
-    return [envelopes, hops, *_connections(office.carried)]
-
-
-def _counted(office: Office) -> list[Metric]:
-    """Of the newest envelopes: what became of each, by consumer; and what does not add up."""
-    if office.counting is None or office.counting.last is None:
-        return []
-    flow = GaugeMetricFamily(
-        "orderkeep_flow_envelopes", "The newest envelopes by class", labels=["consumer", "class"]
-    )
-    for one in office.counting.last.flows:
-        for name in ("published", "handled", "parked", "waiting", "under_way"):
-            flow.add_metric([one.consumer, name], getattr(one, name))
-    what = "Differences between our rows and the broker's books"
-    return [flow, _gauge("orderkeep_flow_differences", what, len(office.counting.differences))]
-
-
-def _connections(carried: Carried) -> Iterator[Metric]:
-    if not (links := carried.state()):
-        return  # Without a broker there is none.
-    up = GaugeMetricFamily(
-        "orderkeep_broker_connected", "Whether a connection is there", labels=["link"]
-    )
-    blocked = GaugeMetricFamily(
-        "orderkeep_broker_blocked", "Whether the broker takes nothing", labels=["link"]
-    )
-    for name, state in links.items():
-        up.add_metric([name], float(state.connected_since is not None))
-        blocked.add_metric([name], float(state.blocked))
-    drifted = len(carried.drift())
-    what = "Things at the broker that are not as they were declared"
-    yield from (up, blocked, _gauge("orderkeep_broker_drift", what, drifted))
 
 
 async def _balance(office: Office, now: datetime) -> list[Metric]:
@@ -203,6 +179,16 @@ async def _balance(office: Office, now: datetime) -> list[Metric]:
         classes,
         differing,
         _gauge("orderkeep_balance_accepted", "Accepted orders", run.sums.accepted),
+        _gauge(
+            "orderkeep_balance_received_not_yet",
+            "Messages that came and became no order",
+            run.received_not_yet,
+        ),
+        _gauge(
+            "orderkeep_balance_not_understood",
+            "Of these, what waits for a person under Not understood",
+            run.not_understood,
+        ),
         _gauge("orderkeep_balance_unaccounted", "Accepted orders in no class", run.unaccounted),
         _gauge(
             "orderkeep_balance_oldest_difference_seconds",

@@ -12,6 +12,7 @@ from orderkeep.access.rights import require
 from orderkeep.http.office.lists import json
 from orderkeep.http.office.numbers import order_number
 from orderkeep.http.office.parts import LedgerDesk, Office, OfficeDep, SessionDep
+from orderkeep.http.office.said import said
 from orderkeep.http.office.shared import Shared
 from orderkeep.http.office.wire import Names, encoder
 from orderkeep.kernel.errors import Unavailable
@@ -77,6 +78,7 @@ def _balance_shape(
         **sums,
         "drafts": run.drafts,
         "received_not_yet": run.received_not_yet,
+        "not_understood": run.not_understood,
         "unaccounted": run.unaccounted,
         "partners": [
             {
@@ -102,6 +104,7 @@ def _difference(one: Difference) -> dict[str, Any]:
         "kind": one.kind,
         "title": words.both(words.DIFFERENCES, one.kind),
         "what": one.what,
+        "said": said(one.what),
         "since": one.since,
         "proof": proof_shape(one.proof),
     }
@@ -143,6 +146,7 @@ def explanation_shape(found: Explanation) -> dict[str, Any]:
         "rule_title": words.both(words.RULES, found.rule),
         "todo": [{"code": one, "title": words.both(words.STEPS, one)} for one in found.todo],
         "detail": found.detail,
+        "said": said(found.detail),
     }
 
 

@@ -29,7 +29,7 @@ from orderkeep.http.office.wire import facts, row_shape
 from orderkeep.http.refusals import bad_parameter
 from orderkeep.kernel.errors import StaleOrder, Unavailable
 from orderkeep.kernel.ids import FileId, OrderNo
-from orderkeep.orders.commands import ReplaceFile
+from orderkeep.orders.commands import CancelAnyway, ReplaceFile
 from orderkeep.orders.events import Cause
 from orderkeep.orders.evolve import rebuild
 from orderkeep.orders.order import Order, Stage
@@ -69,6 +69,7 @@ async def page(
                 number, [one.reference for one in works], [one.at for one in history]
             ),
             files=work.files.find(ids),
+            crm=work.tellings.states([number]).get(number),
         )
 
     parts = await office.store.read(query)
@@ -101,7 +102,7 @@ async def take_next(office: OfficeDep, shared: Shared, session: SessionDep) -> R
     if office.read_only:
         raise NotAllowed("the work is done in another system", right="work.claim")
     login, now = session.person.login, office.clock.now()
-    cause = _cause(office, session, "take-next")
+    cause = cause_of(office, session, "take-next")
     until = now + office.policy.claim
     # What it was before the claim is why it was the next.
     taken = await office.claims.claim_next(login, now, until, cause)
@@ -130,7 +131,7 @@ async def act(
     if body.version != order.version:
         raise StaleOrder("The order has changed since.", version=order.version, order_no=no)
     _require_here(office, session, order, action)
-    cause = _cause(office, session, action)
+    cause = cause_of(office, session, action)
     version = await _do(office, session, order, action, body, cause)
     shared.forget()
     return await _followed(office, order, version)
@@ -190,6 +191,11 @@ async def _do(  # An action and everything it may need.
         if kind.command is None
         else kind.command(body, office.settings.currency)
     )
+    if isinstance(command, CancelAnyway) and office.floor is not None:
+        cancelling = office.floor.cancel_anyway(
+            office.master, order.no, command, cause, order.version
+        )
+        return (await cancelling).order.version
     handled = await office.master.handle(order.no, command, cause, order.version)
     return handled.order.version
 
@@ -245,7 +251,8 @@ async def _followed(office: Office, before: Order, version: int | None) -> Done:
         pause = min(pause * 1.5, _LOOK_MOST_S)
 
 
-def _cause(office: Office, session: Session, action: str) -> Cause:
+def cause_of(office: Office, session: Session, action: str) -> Cause:
+    """The cause of what a person does, under a trace of its own."""
     actor = office.viewer(session).actor
     trace_id = office.ids.envelope_id(office.clock.now()).replace("-", "")
     return Cause(actor, action, "office", trace_id)

@@ -12,6 +12,7 @@ from orderkeep.board.feed import level_of
 from orderkeep.board.journey import journey
 from orderkeep.board.ports import Hop, Submitted
 from orderkeep.files.ports import StoredFile
+from orderkeep.http.office.said import said
 from orderkeep.http.office.wire import (
     MoneyShape,
     Names,
@@ -21,8 +22,15 @@ from orderkeep.http.office.wire import (
     money,
 )
 from orderkeep.kernel.ids import FileId
-from orderkeep.orders.events import ActorKind, Recorded, encode
-from orderkeep.orders.order import Order, Position, PriceState, Stage, WorkOrderState
+from orderkeep.orders.events import (
+    ActorKind,
+    CancelRefused,
+    OrderEvent,
+    Recorded,
+    WordDiverged,
+    encode,
+)
+from orderkeep.orders.order import Delivered, Order, Position, PriceState, Stage, WorkOrderState
 from orderkeep.orders.policy import Policy
 from orderkeep.orders.timers import due
 
@@ -48,6 +56,8 @@ class PageParts(msgspec.Struct, frozen=True):
     submitted: Submitted
     hops: Sequence[Hop]
     files: Mapping[FileId, StoredFile]
+    crm: Delivered | None = None
+    """How far the CRM knows of the order."""
 
 
 def order_page(
@@ -82,7 +92,7 @@ def approval_shape(row: RowShape, order: Order, submitted: Submitted, role: Role
         "reasons": price.reasons,
         "customer": customer_shape(submitted, role),
         "previous_total": money(price.accepted),
-        "cancel_request": order.cancel_request,
+        "cancel_request": _cancel_request(order),
     }
 
 
@@ -109,7 +119,19 @@ def event_shape(recorded: Recorded, names: Names) -> dict[str, Any]:
         "trace_id": recorded.cause.trace_id,
         "level": level_of(recorded),
         "data": data,
+        "said": said(_told(recorded.event)),
     }
+
+
+def _told(event: OrderEvent) -> str | None:
+    """What a process of ours wrote down; what people write is left as it is."""
+    match event:
+        case WordDiverged():
+            return event.said
+        case CancelRefused():
+            return event.why
+        case _:
+            return None
 
 
 def _order(parts: PageParts, names: Names, role: Role, policy: Policy) -> dict[str, Any]:
@@ -137,13 +159,15 @@ def _order(parts: PageParts, names: Names, role: Role, policy: Policy) -> dict[s
         "claim": _claim(order, names),
         "work_order": _work_order(work) if work else None,
         "earlier_work_orders": [_work_order(one) for one in order.earlier_work_orders],
-        "delivery": {"mes": work.delivered if work else None, "crm": None},
-        "cancel_request": order.cancel_request,
+        "delivery": {"mes": work.delivered if work else None, "crm": parts.crm},
+        "cancel_request": _cancel_request(order),
         "cancelled_because": order.cancelled_because,
         "return_case": order.return_case,
         "rework_no": order.rework_no,
+        "home": order.home,
         "shipment": order.shipment,
         "diverged": order.diverged,
+        "diverged_said": said(order.diverged),
         "origin": order.origin,
         "customer": customer_shape(parts.submitted, role),
         "delivery_address": address(parts.submitted, role),
@@ -241,8 +265,17 @@ def _work_order(work: WorkOrderState) -> dict[str, Any]:
         "state": work.delivered,
         "since": work.since,
         "detail": work.detail,
+        "said": said(work.detail),
         "mes_id": work.mes_id,
     }
+
+
+def _cancel_request(order: Order) -> dict[str, Any] | None:
+    request = order.cancel_request
+    if request is None:
+        return None
+    shape = {name: getattr(request, name) for name in request.__struct_fields__}
+    return shape | {"said": said(request.refused)}
 
 
 def _hops(parts: PageParts) -> list[Hop]:

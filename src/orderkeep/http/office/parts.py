@@ -1,7 +1,7 @@
 """What the office is built from: everything is passed in."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -14,15 +14,20 @@ from orderkeep.access.registry import Registry
 from orderkeep.access.sessions import Sessions
 from orderkeep.board.actions import Viewer
 from orderkeep.board.ports import BoardStore
+from orderkeep.bridge.crm_deciding import CrmDeciding
 from orderkeep.bridge.pausing import Pausing
+from orderkeep.bridge.sorting import Sorting
 from orderkeep.delivery.replay import Replayer
 from orderkeep.delivery.tally import Counting
 from orderkeep.files.ports import FileStore
 from orderkeep.files.upload import Files
 from orderkeep.http.office.counted import Metrics
 from orderkeep.http.office.stream import Stream
+from orderkeep.http.peers import Proxies
 from orderkeep.intake.accept import Intake
 from orderkeep.intake.drafts import Drafts
+from orderkeep.intake.homes import Moving
+from orderkeep.intake.taking_over import TakingOver
 from orderkeep.kernel.clock import Clock
 from orderkeep.kernel.ids import Ids, OrderNo
 from orderkeep.ledger.explain import Facts
@@ -30,9 +35,11 @@ from orderkeep.ledger.keeping import Keeper
 from orderkeep.ledger.lost import Table
 from orderkeep.ledger.reconciler import Reconciler
 from orderkeep.ledger.worklist import Worklist
+from orderkeep.observe.numbers import Numbers
 from orderkeep.observe.traffic import Traffic
+from orderkeep.orders.commands import CancelAnyway
 from orderkeep.orders.events import Cause, Recorded
-from orderkeep.orders.master import OrderMaster
+from orderkeep.orders.master import Handled, OrderMaster
 from orderkeep.orders.order import Order
 from orderkeep.orders.policy import Policy
 from orderkeep.orders.ports import OrderStore
@@ -122,6 +129,17 @@ class Floor(Protocol):
         """Do a step."""
         ...
 
+    async def cancel_anyway(
+        self,
+        master: OrderMaster,
+        no: OrderNo,
+        command: CancelAnyway,
+        cause: Cause,
+        expected_version: int | None = None,
+    ) -> Handled:
+        """Cancel an order unless its parcel has left."""
+        ...
+
 
 class Decisions(Protocol):
     """Where a person settles a delivery; see ``bridge.dispatch``."""
@@ -143,6 +161,10 @@ class OfficeSettings:
     secure_cookies: bool = False
     """Set when TLS ends before us: the cookie then travels over TLS only."""
     static_dir: Path | None = None
+    leaving: Callable[[], bool] = lambda: False
+    """Whether the process has been told to end, and nobody should be sent to it any more."""
+    proxies: Proxies = field(default_factory=Proxies)
+    """Those whose word on where a request comes from is believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +204,14 @@ class DeadLetterDesk:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceDesk:
+    """Taking over from present systems, and where their orders live."""
+
+    over: TakingOver
+    moving: Moving
+
+
+@dataclass(frozen=True, slots=True)
 class Office:
     """All parts, as handlers see them."""
 
@@ -196,6 +226,7 @@ class Office:
     settings: OfficeSettings
     stream: Stream
     metrics: Metrics
+    numbers: Numbers
     floor: Floor | None = None
     decisions: Decisions | None = None
     catalogue: Callable[[], Catalogue] | None = None
@@ -207,7 +238,10 @@ class Office:
     carried: Carried | None = None
     counting: Counting | None = None
     pausing: Pausing | None = None
+    sources: SourceDesk | None = None
     dead_letters: DeadLetterDesk | None = None
+    sorting: Sorting | None = None
+    crm: CrmDeciding | None = None
 
     @property
     def read_only(self) -> bool:

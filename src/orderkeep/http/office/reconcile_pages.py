@@ -12,10 +12,11 @@ from orderkeep.http.office.gate import AnyRequest
 from orderkeep.http.office.ledger_pages import desk_of
 from orderkeep.http.office.lists import json
 from orderkeep.http.office.parts import OfficeDep, SessionDep
+from orderkeep.http.office.said import said, with_said
 from orderkeep.http.office.wire import encoder
 from orderkeep.intake.strict_json import MULTILINE
 from orderkeep.ledger import words
-from orderkeep.ledger.passes import DecisionRefused, Finding
+from orderkeep.ledger.passes import DecisionRefused, Finding, Pass
 from orderkeep.ledger.reconcile import Decision
 from orderkeep.ledger.reconciler import Reconciler
 
@@ -48,8 +49,8 @@ async def reconciliation(
         store = work.reconciling
         page = store.page(states, after, SHOWN + 1)
         return {
-            "running": store.running(_MES),
-            "last": store.last(_MES),
+            "running": _pass(store.running(_MES)),
+            "last": _pass(store.last(_MES)),
             "counts": store.counts(),
             "items": [_finding(one) for one in page[:SHOWN]],
             "next": page[SHOWN - 1].row if len(page) > SHOWN else None,
@@ -70,7 +71,8 @@ def _ways(reconciler: Reconciler) -> dict[str, Any]:
 @post("/reconciliation/start", status_code=200)
 async def start(office: OfficeDep, session: SessionDep) -> Response[bytes]:
     desk = desk_of(office, session, "ledger.settle")
-    return json(encoder.encode(await desk.reconciler.ask(f"person:{session.person.login}")))
+    asked = await desk.reconciler.ask(f"person:{session.person.login}")
+    return json(encoder.encode(_pass(asked)))
 
 
 @post("/reconciliation/findings/{row:int}/decide", status_code=200)
@@ -107,6 +109,10 @@ def _may(finding: Finding, decision: str) -> None:
         raise DecisionRefused("This does not help against what was found.")
 
 
+def _pass(one: Pass | None) -> dict[str, Any] | None:
+    return with_said(msgspec.structs.asdict(one), "note") if one else None
+
+
 def _finding(one: Finding) -> dict[str, Any]:
     return {
         "row": one.row,
@@ -115,6 +121,7 @@ def _finding(one: Finding) -> dict[str, Any]:
         "reference": one.reference,
         "order_no": one.order_no,
         "what": one.what,
+        "said": said(one.what),
         "since": one.since,
         "seen_at": one.seen_at,
         "state": one.state,

@@ -12,6 +12,7 @@ from orderkeep.access.ports import PersonChange
 from orderkeep.http.office.bodies import body_of
 from orderkeep.http.office.gate import PUBLIC, AnyRequest, session_cookie, token_of
 from orderkeep.http.office.parts import Office, OfficeDep, SessionDep
+from orderkeep.http.peers import LOOPBACK, peer_of
 
 
 class SignInBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -40,7 +41,8 @@ class Me(msgspec.Struct, frozen=True):
 @post("/session", status_code=200, opt={PUBLIC: True})
 async def sign_in(request: AnyRequest, office: OfficeDep) -> Response[Me]:
     body = await body_of(request, SignInBody)
-    peer = request.client.host if request.client else ""
+    address = request.client.host if request.client else LOOPBACK
+    peer = peer_of(office.settings.proxies.caller(address, request.scope["headers"]))
     opened = await office.sessions.sign_in(body.login, body.password, peer)
     cookie = session_cookie(opened.token, secure=office.settings.secure_cookies)
     return Response(_me(opened.person, office), cookies=[cookie])
