@@ -5,22 +5,28 @@ Durations are written ``500ms 30s 5m 2h 3d``.
 """
 
 import re
+import ssl
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, replace
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from orderkeep.bridge.windows import read_windows
 from orderkeep.intake.mapping import Source, read_sources
+from orderkeep.intake.roads import VERIFIED, says_whom_to_trust
 from orderkeep.kernel.errors import Fault, Invalid
+from orderkeep.orders.order import Stage
 
 PREFIX = "ORDERKEEP_"
 FILE = "orderkeep.toml"
+LONGEST_NOTICE = timedelta(seconds=20)
+HIGHEST_PORT = 65_535
 
 
 MES_NAMES = frozenset(
@@ -35,38 +41,82 @@ MES_NAMES = frozenset(
 """What a MES may call by other names; a test compares them with the adapter's."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MesSettings:
-    """The MES behind HTTP; see docs/reference/settings.md for each field's meaning."""
+CRM_NAMES = frozenset(
+    {
+        *("tell_method", "tell_path", "lookup_path", "commands_path", "commands_parameter"),
+        *("idempotency_header", "order_no_field", "event_id_field", "event_field"),
+        *("version_field", "stage_field", "at_field", "id_field", "items_field", "next_field"),
+        *("command_field", "command_id_field", "reason_field", "other_reason"),
+    }
+)
+"""What a CRM may call by other names; a test compares them with the adapter's."""
 
-    title: str = "MES"
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FarSettings:
+    """What a foreign system behind HTTP can be told alike; see docs/reference/settings.md."""
+
+    title: str
     """What people call it."""
-    idempotency: Literal["none", "key", "reference"] = "none"
     lookup: bool = True
-    recall: bool = False
-    listing: bool = True
-    changes: bool = False
-    """It keeps a feed of changes, which is read instead of asking for each work order."""
+    """It can be asked for an order."""
     callback_secret: str | None = field(default=None, repr=False)
-    """What it signs its call-backs with; with it, it is not asked how far it has come."""
-    visibility_lag: timedelta = timedelta(seconds=10)
+    """What it signs its call-backs with."""
     poll: timedelta = timedelta(seconds=5)
-    """How often to ask for the status of a work order that is being made."""
+    """How often to ask it for what is new."""
     pause: timedelta = timedelta(seconds=5)
-    """How long to rest after the MES was away."""
-    concurrency: int = 8
+    """How long to rest after it was away."""
+    concurrency: int
     """Calls at once, at most; how many of them it gets at a time follows how it answers."""
     maintenance: str | None = None
     """When nothing is sent, by the clock on its wall: ``Sun 02:00-04:30; Mon-Fri 22:00-22:15``."""
     connect_timeout: timedelta = timedelta(seconds=3)
-    read_timeout: timedelta = timedelta(seconds=30)
-    total_timeout: timedelta = timedelta(seconds=60)
+    read_timeout: timedelta
+    total_timeout: timedelta
     auth_header: str | None = field(default=None, repr=False)
     """``Name: value``, sent with every call."""
     names: Mapping[str, str] = field(default_factory=dict)
-    """Paths and fields as this MES calls them: ``submit_path``, ``reference_field`` …"""
+    """Paths and fields as it calls them: ``submit_path``, ``order_no_field`` …"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MesSettings(FarSettings):
+    """The MES behind HTTP. With ``callback_secret`` it is not asked how far it has come."""
+
+    title: str = "MES"
+    idempotency: Literal["none", "key", "reference"] = "none"
+    recall: bool = False
+    listing: bool = True
+    changes: bool = False
+    """It keeps a feed of changes, which is read instead of asking for each work order."""
+    visibility_lag: timedelta = timedelta(seconds=10)
+    concurrency: int = 8
+    read_timeout: timedelta = timedelta(seconds=30)
+    total_timeout: timedelta = timedelta(seconds=60)
     words: Mapping[str, str] = field(default_factory=dict)
     """This MES's status words onto ours: ``accepted started completed packaging shipped …``"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrmSettings(FarSettings):
+    """The sellers' CRM behind HTTP; see docs/guides/crm.md."""
+
+    url: str | None = None
+    """Where it is, such as ``http://crm.local:9100``; without it there is none."""
+    title: str = "CRM"
+    commands: bool = False
+    """It keeps a feed of what its people decide, which is read."""
+    concurrency: int = 4
+    late_after: timedelta = timedelta(minutes=15)
+    """How long news may be on its way before the balance names its order."""
+    compare_every: timedelta = timedelta(hours=1)
+    """How often each open order is compared with what it shows; 0s never."""
+    read_timeout: timedelta = timedelta(seconds=15)
+    total_timeout: timedelta = timedelta(seconds=30)
+    stages: Mapping[str, str] = field(default_factory=dict)
+    """Our stages onto its words; ``CANCELLED`` is its ``CLOSED`` unless told otherwise."""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """Why an order was cancelled, onto its words; all others are ``other``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +168,11 @@ class Settings:
     broker_management_url: str | None = field(default=None, repr=False)
     """RabbitMQ's management API, ``http://user:password@host:15672``: what drifts and its counts
     are then compared every minute. A user with the tag ``monitoring`` is enough."""
+    tap_url: str | None = field(default=None, repr=False)
+    """The present broker's address, for sources that name none: ``amqp://user:password@host/``."""
+    rabbitmq_ca_file: Path | None = None
+    """Authorities in PEM that ``amqps://`` and the management API's ``https://`` are to trust,
+    instead of the system's."""
     files_url: str | None = None
     """``file:///absolute/path``; without it, the folder ``files`` beside the database."""
     mes: Literal["floor", "http"] = "floor"
@@ -129,11 +184,24 @@ class Settings:
     port: int = 8080
     office_host: str = "127.0.0.1"
     office_port: int = 8081
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = None
+    """Where a process tells its numbers at ``/metrics``, for those that run without an office.
+    Each process on one machine needs a port of its own."""
     office_https: bool = False
     """Whether browsers reach the office over HTTPS: cookies are then marked secure."""
     connections_per_peer: int = 512
     """Connections that one address (of IPv6: one network of 64 bits) may hold at a port; 0 for no
-    limit. Behind a reverse proxy on another machine set it to 0, and let the proxy limit them."""
+    limit. ``trusted_proxies`` have none, and have to limit them themselves."""
+    trusted_proxies: str | None = None
+    """Addresses and networks of reverse proxies, with commas between: whom *they* name in
+    ``X-Forwarded-For`` is who asks. Anybody else's word on that is ignored."""
+    leave_notice: timedelta = timedelta(0)
+    """How long a process that is told to end says so at ``/readyz`` before it takes no more
+    connections: as long as a proxy needs to notice, 20s at most. Not needed where ``--workers`` or
+    systemd holds the socket."""
+    unknown_kept: timedelta = timedelta(days=90)
+    """How long a message that nobody understood is remembered once a person has settled it."""
     time_zone: str = "UTC"
     """Where the maker's clock hangs, such as ``Europe/Moscow``."""
     largest_file_mib: int = 600
@@ -143,6 +211,7 @@ class Settings:
     failpoint: str | None = None
     rules: RuleSettings = RuleSettings()
     mes_http: MesSettings = MesSettings()
+    crm: CrmSettings = CrmSettings()
     reconcile: ReconcileSettings = ReconcileSettings()
     lost: LostSettings = LostSettings()
     sources: Mapping[str, Source] = field(default_factory=dict, metadata={"in_file_only": True})
@@ -150,7 +219,13 @@ class Settings:
     docs/guides/taking-over.md."""
 
 
-_SECTIONS = {"rules": "RULES_", "mes_http": "MES_", "reconcile": "RECONCILE_", "lost": "LOST_"}
+_SECTIONS = {
+    "rules": "RULES_",
+    "mes_http": "MES_",
+    "crm": "CRM_",
+    "reconcile": "RECONCILE_",
+    "lost": "LOST_",
+}
 
 
 def load(environment: Mapping[str, str], folder: Path) -> tuple[Settings, list[str]]:
@@ -337,7 +412,15 @@ _PARSERS: Mapping[Any, Any] = {
 }
 
 
-def _is_read(reader: Callable[[str], Any], text: str) -> bool:
+def _networks(text: str) -> list[object]:
+    return [ip_network(one.strip()) for one in text.split(",") if one.strip()]
+
+
+def _authorities(file: Path | None) -> object:
+    return ssl.create_default_context(cafile=file) if file else None
+
+
+def _is_read(reader: Callable[[Any], Any], text: Any) -> bool:
     try:
         reader(text)
     except (ValueError, ZoneInfoNotFoundError, OSError):  # A folder's name is no time zone either.
@@ -345,73 +428,148 @@ def _is_read(reader: Callable[[str], Any], text: str) -> bool:
     return True
 
 
-def _contradictions(settings: Settings) -> list[Fault]:
-    """Values that are fine alone and wrong together, or not to be had in this profile."""
-    checks = [
-        (
-            is_database(settings.database_url),
-            "DATABASE_URL",
-            "Either sqlite:///path, or an address of the form postgresql://user@host/database.",
-        ),
-        (
-            is_transport(settings.transport_url),
-            "TRANSPORT_URL",
-            "embedded:, amqp://user:password@host:5672/vhost or kafka://host:9092,host:9092.",
-        ),
-        (
-            (settings.broker_management_url or "http://").startswith(("http://", "https://")),
-            "BROKER_MANAGEMENT_URL",
-            "An address such as http://user:password@broker.local:15672.",
-        ),
-        (
-            settings.files_url is None or settings.files_url.startswith("file:///"),
-            "FILES_URL",
-            "An address of the form file:///path; S3 is not in this release.",
-        ),
-        (
-            settings.mes == "floor" or (settings.mes_url or "").startswith(("http://", "https://")),
-            "MES_URL",
-            "A MES behind HTTP needs its address, such as http://mes.local:9000.",
-        ),
-        (
-            _is_read(ZoneInfo, settings.time_zone),
-            "TIME_ZONE",
-            "A place of the time zone database, such as Europe/Moscow.",
-        ),
-        (
-            _is_read(read_windows, settings.mes_http.maintenance or ""),
-            "MES_MAINTENANCE",
+class _Check(NamedTuple):
+    """What has to hold, of which setting, and what is said where it does not."""
+
+    name: str
+    holds: Callable[[Settings], bool]
+    sentence: str
+
+
+def _is_http(url: str | None) -> bool:
+    return (url or "").startswith(("http://", "https://"))
+
+
+def _is_port(number: int) -> bool:
+    return 0 <= number <= HIGHEST_PORT
+
+
+def _far(
+    what: str, of: Callable[[Settings], FarSettings], names: frozenset[str]
+) -> tuple[_Check, ...]:
+    """What has to hold of every foreign system."""
+    return (
+        _Check(
+            f"{what}_MAINTENANCE",
+            lambda s: _is_read(read_windows, of(s).maintenance or ""),
             "Windows such as: Sun 02:00-04:30; Mon-Fri 22:00-22:15",
         ),
-        (
-            settings.mes_http.concurrency > 0,
-            "MES_CONCURRENCY",
-            "At least one call at once.",
+        _Check(
+            f"{what}_CONCURRENCY", lambda s: of(s).concurrency > 0, "At least one call at once."
         ),
-        (
-            settings.mes_http.connect_timeout < settings.mes_http.total_timeout,
-            "MES_TOTAL_TIMEOUT",
-            "The whole call has to last longer than connecting to the MES.",
+        _Check(
+            f"{what}_TOTAL_TIMEOUT",
+            lambda s: of(s).connect_timeout < of(s).total_timeout,
+            f"The whole call has to last longer than connecting to the {what}.",
         ),
-        (
-            settings.reconcile.lookups > 0,
-            "RECONCILE_LOOKUPS",
-            "At least one a second.",
+        _Check(
+            f"{what}_NAMES",
+            lambda s: of(s).names.keys() <= names,
+            f"There is something else than {', '.join(sorted(names))}.",
         ),
-        (
-            settings.mes_http.names.keys() <= MES_NAMES,
-            "MES_NAMES",
-            f"There is something else than {', '.join(sorted(MES_NAMES))}.",
-        ),
-        (
-            settings.failpoint is None or settings.test_mode,
-            "FAILPOINT",
-            "Failpoints are obeyed in test mode only.",
-        ),
-        (
-            settings.price_book is None or settings.price_book.is_file(),
-            "PRICE_BOOK",
-            "There is no such file.",
-        ),
-    ]
-    return [Fault(PREFIX + name, "wrong", sentence) for fine, name, sentence in checks if not fine]
+    )
+
+
+_ADDRESSES = (
+    _Check(
+        "DATABASE_URL",
+        lambda s: is_database(s.database_url),
+        "Either sqlite:///path, or an address of the form postgresql://user@host/database.",
+    ),
+    _Check(
+        "TRANSPORT_URL",
+        lambda s: is_transport(s.transport_url),
+        "embedded:, amqp://user:password@host:5672/vhost or kafka://host:9092,host:9092.",
+    ),
+    _Check(
+        "BROKER_MANAGEMENT_URL",
+        lambda s: s.broker_management_url is None or _is_http(s.broker_management_url),
+        "An address such as http://user:password@broker.local:15672.",
+    ),
+    _Check(
+        "TAP_URL",
+        lambda s: (s.tap_url or "amqp://").startswith(("amqp://", "amqps://")),
+        "An address such as amqp://user:password@rabbit.local:5672/vhost.",
+    ),
+    _Check("TRANSPORT_URL", lambda s: not says_whom_to_trust(s.transport_url), VERIFIED),
+    _Check("TAP_URL", lambda s: not says_whom_to_trust(s.tap_url or ""), VERIFIED),
+    _Check(
+        "RABBITMQ_CA_FILE",
+        lambda s: _is_read(_authorities, s.rabbitmq_ca_file),
+        "A file that can be read, with at least one certificate in PEM.",
+    ),
+    _Check(
+        "FILES_URL",
+        lambda s: s.files_url is None or s.files_url.startswith("file:///"),
+        "An address of the form file:///path; S3 is not in this release.",
+    ),
+    _Check(
+        "MES_URL",
+        lambda s: s.mes == "floor" or _is_http(s.mes_url),
+        "A MES behind HTTP needs its address, such as http://mes.local:9000.",
+    ),
+)
+_LISTENING = (
+    _Check("PORT", lambda s: _is_port(s.port), "A number from 0 to 65535."),
+    _Check("OFFICE_PORT", lambda s: _is_port(s.office_port), "A number from 0 to 65535."),
+    _Check("METRICS_PORT", lambda s: _is_port(s.metrics_port or 0), "A number from 0 to 65535."),
+    _Check(
+        "TIME_ZONE",
+        lambda s: _is_read(ZoneInfo, s.time_zone),
+        "A place of the time zone database, such as Europe/Moscow.",
+    ),
+    _Check(
+        "TRUSTED_PROXIES",
+        lambda s: _is_read(_networks, s.trusted_proxies or ""),
+        "Addresses and networks, such as 10.0.0.5, 10.1.0.0/16, 2001:db8::/64.",
+    ),
+    _Check(
+        "LEAVE_NOTICE",
+        lambda s: s.leave_notice <= LONGEST_NOTICE,
+        "20s at most: the whole process has to end within 30.",
+    ),
+)
+_MES = (
+    *_far("MES", lambda s: s.mes_http, MES_NAMES),
+    # What is to be taken back is looked for first, and again after no clear answer.
+    _Check(
+        "MES_RECALL",
+        lambda s: s.mes == "floor" or s.mes_http.lookup or not s.mes_http.recall,
+        "Without a look-up nothing proves that a work order was taken back: set MES_LOOKUP on too,"
+        " or MES_RECALL off.",
+    ),
+    _Check("RECONCILE_LOOKUPS", lambda s: s.reconcile.lookups > 0, "At least one a second."),
+)
+_CRM = (
+    _Check(
+        "CRM_URL",
+        lambda s: s.crm.url is None or _is_http(s.crm.url),
+        "An address such as http://crm.local:9100.",
+    ),
+    *_far("CRM", lambda s: s.crm, CRM_NAMES),
+    _Check(
+        "CRM_STAGES",
+        lambda s: s.crm.stages.keys() <= set(Stage),
+        f"There is something else than {', '.join(Stage)}.",
+    ),
+)
+_OTHERS = (
+    _Check(
+        "FAILPOINT",
+        lambda s: s.failpoint is None or s.test_mode,
+        "Failpoints are obeyed in test mode only.",
+    ),
+    _Check(
+        "PRICE_BOOK",
+        lambda s: s.price_book is None or s.price_book.is_file(),
+        "There is no such file.",
+    ),
+)
+_CHECKS = (*_ADDRESSES, *_LISTENING, *_MES, *_CRM, *_OTHERS)
+"""In the order in which they are told."""
+
+
+def _contradictions(settings: Settings) -> list[Fault]:
+    """Values that are fine alone and wrong together, or not to be had in this profile."""
+    broken = [one for one in _CHECKS if not one.holds(settings)]
+    return [Fault(PREFIX + one.name, "wrong", one.sentence) for one in broken]

@@ -34,7 +34,7 @@ from orderkeep.orders.order import (
 )
 from orderkeep.orders.policy import Policy
 from orderkeep.orders.refusals import Context, TransitionRefused
-from orderkeep.orders.view import BoardRow, needs_person
+from orderkeep.orders.view import ELSEWHERE, BoardRow, needs_person
 
 _PRICEABLE = frozenset({Stage.SUBMITTED, Stage.PRICE_CALCULATED})
 _ASKED = frozenset({PriceState.QUEUED, PriceState.RUNNING})
@@ -170,8 +170,8 @@ def _in_hands(row: Facts, role: Role) -> bool:
 
 
 def _still_there(row: Facts, stage: Stage) -> bool:
-    """At the stage, with a piece: what was scrapped is neither packed nor handed back."""
-    return row.stage is stage and row.mes_state != Delivered.RECALLED
+    """At the stage, with a piece of ours: what was scrapped is neither packed nor handed back."""
+    return row.stage is stage and row.mes_state not in {Delivered.RECALLED, ELSEWHERE}
 
 
 def _holds(row: Facts, role: Role) -> bool:
@@ -367,4 +367,5 @@ def _another_day(order: Order, now: datetime) -> datetime:
 
 
 def _some_money(order: Order) -> Money:
+    # The last is ISO 4217's code for "no currency": nothing is ever priced with it here.
     return Money(Decimal(1), order.price.total.currency if order.price.total else "XXX")

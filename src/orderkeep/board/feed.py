@@ -40,6 +40,7 @@ LEVELS: Mapping[type, Level] = MappingProxyType(
         e.PromiseChanged: Level.BUSINESS,
         e.PriorityChanged: Level.BUSINESS,
         e.OrderApproved: Level.BUSINESS,
+        e.ApprovedElsewhere: Level.BUSINESS,
         e.OrderClaimed: Level.BUSINESS,
         e.ClaimEnded: Level.BUSINESS,
         e.OrderReassigned: Level.BUSINESS,

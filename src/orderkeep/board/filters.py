@@ -18,7 +18,7 @@ NEEDS = frozenset(
     {"price", "cancel", "diverged", "uncertain", "rejected", "dead", "recalled", "file"}
 )
 _MAX_TEXT = 100
-_PARAMETERS = frozenset(
+PARAMETERS = frozenset(
     {
         "stage",
         "risk",
@@ -116,7 +116,7 @@ def parse(parameters: Mapping[str, str], login: str) -> PageQuery:
     faults = [
         Fault(f"/{name[:40]}", "unknown", "no such parameter")
         for name in parameters
-        if name not in _PARAMETERS
+        if name not in PARAMETERS
     ]
     reader = _Reader(parameters, faults)
     claim = reader.text("claim")

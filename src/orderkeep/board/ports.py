@@ -51,6 +51,7 @@ class Backlog(msgspec.Struct, frozen=True):
     unsent: int
     oldest_unsent_s: float
     unhandled: int
+    oldest_unhandled_s: float
     unrouted: int
 
 

@@ -13,12 +13,19 @@ from typing import Any, Final, NamedTuple
 import typer
 from typer.core import TyperGroup
 
+from orderkeep.cli.sentences import sentence
 from orderkeep.kernel.errors import Invalid, OrderkeepError
+from orderkeep.observe.failures import written
 
 WRONG_USAGE: Final = 64
 """Exit status of a call or a setting that is wrong."""
 NOT_DONE: Final = 69
 """Exit status of a command that could not do its work; stderr says why."""
+
+
+# Of `quote` and `doctor` the usual 2 is an answer: no program may take a wrong call for it.
+_USAGE_ERROR: Any = typer.BadParameter.__base__
+_USAGE_ERROR.exit_code = WRONG_USAGE
 
 
 class Command(NamedTuple):
@@ -29,7 +36,7 @@ class Command(NamedTuple):
 
 
 COMMANDS: Final[dict[str, Command]] = {
-    "run": Command("run:run", "Start orderkeep and keep it running until it is told to stop."),
+    "run": Command("run:run", "Start orderkeep; it runs until it is told to stop."),
     "migrate": Command("migrate:migrate", "Bring the database to the schema of this program."),
     "grants": Command("grants:grants", "Give every role a database user with the least rights."),
     "export": Command("export:export", "Print every order with its events, a JSON object a line."),
@@ -43,6 +50,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "doctor": Command("doctor:app", "Look at a broker that is there: where does it lose orders?"),
     "topology": Command("topology:topology", "What has to be at the RabbitMQ, and what differs."),
     "mappings": Command("mappings:app", "What the present systems' messages mean to us."),
+    "sources": Command("sources:app", "How far each present system is taken over, and steps."),
     "simulate": Command("simulate:app", "Far sides to practise against, on this machine only."),
     "bench": Command("bench:app", "Benchmarks that print ratios."),
 }
@@ -84,8 +92,11 @@ def main() -> None:
         _say(*(f"{fault.pointer}: {fault.message}" for fault in invalid.faults))
         sys.exit(WRONG_USAGE)
     except (OrderkeepError, OSError, sqlite3.Error) as error:
-        _say(_sentence(error))
+        _say(sentence(error))
         sys.exit(NOT_DONE)
+    except Exception as bug:  # noqa: BLE001  # A fault of ours, told without anybody's data.
+        _say(written(bug))
+        sys.exit(1)
 
 
 def _loaded(name: str) -> Any:
@@ -107,10 +118,6 @@ def _single(function: Callable[..., Any], name: str) -> Any:
     )
     single.command(name)(function)
     return typer.main.get_command(single)
-
-
-def _sentence(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _say(*lines: str) -> None:

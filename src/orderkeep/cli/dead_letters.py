@@ -1,18 +1,19 @@
 """``orderkeep dead-letters``: what was put aside, and sending it again."""
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 import typer
 
+from orderkeep.cli.groups import group
 from orderkeep.cli.settings import settings_or_exit
-from orderkeep.delivery.dead_letters import MOST, grouped
+from orderkeep.delivery.dead_letters import MOST, Letter
 from orderkeep.delivery.replay import Replayer
+from orderkeep.kernel.errors import Refused
 
-app = typer.Typer(no_args_is_help=True, help="Envelopes put aside with their reason.")
+app = group("Envelopes put aside with their reason.")
 
 T = TypeVar("T")
 _Json = Annotated[bool, typer.Option("--json", help="Answer with JSON.")]
@@ -23,7 +24,7 @@ def list_groups(as_json: _Json = False) -> None:
     """Print groups by cause: fingerprint, letters, orders, first, last, who and why."""
 
     async def groups(store: Any, _: Replayer) -> Any:
-        return grouped(await store.read(lambda work: work.dead_letters.letters(MOST)))
+        return await store.read(lambda work: work.dead_letters.groups(MOST))
 
     found = _with(groups)
     lines = [
@@ -40,19 +41,24 @@ def show(
     fingerprint: Annotated[str, typer.Argument(help="The group, as listed.")],
     as_json: _Json = False,
 ) -> None:
-    """Print the letters of a group, without their bodies."""
+    """Print the letters of a group, the newest first, without their bodies."""
 
-    async def letters(store: Any, _: Replayer) -> Any:
-        all_ = await store.read(lambda work: work.dead_letters.letters(MOST))
-        return [one for one in all_ if one.fingerprint == fingerprint]
+    def members(work: Any) -> list[Letter]:
+        return [
+            letter
+            for parked in (False, True)
+            for letter in work.dead_letters.members(fingerprint, parked=parked, limit=MOST)
+        ]
 
-    found = _with(letters)
+    found = _with(lambda store, _: store.read(members))
+    if not found:
+        raise Refused(f"There is no group {fingerprint}: see `orderkeep dead-letters list`.")
     lines = [
         f"{one.row}\t{one.order_key or '-'}\t{one.died_at:%Y-%m-%d %H:%M}\t"
-        f"{one.attempts} tries\t{one.why}"
+        f"{one.attempts} tries\t{one.why}{' (parked)' if one.parked else ''}"
         for one in found
     ]
-    print(_encoded(found) if as_json else "\n".join(lines) or "no such group")
+    print(_encoded(found) if as_json else "\n".join(lines))
 
 
 @app.command()
@@ -64,6 +70,9 @@ def replay(
     reason: Annotated[str, typer.Option(help="Why; kept for ever.")] = "",
     by: Annotated[str, typer.Option(help="Who; kept for ever.")] = "cli",
     per_minute: Annotated[int, typer.Option(min=1, max=6000, help="Letters a minute.")] = 60,
+    release: Annotated[
+        str, typer.Option(help="The release that mended the cause, if one did.")
+    ] = "",
     as_json: _Json = False,
 ) -> None:
     """Send the letters of a group again, few first; the running `watch` does it step by step."""
@@ -74,7 +83,10 @@ def replay(
         told = await store.read(lambda work: replayer.preview(work, fingerprint))
         if dry_run:
             return told
-        return await replayer.begin(fingerprint, told.cutoff, per_minute, by, reason)
+        mended = release.strip() or None
+        return await replayer.begin(
+            fingerprint, told.cutoff, per_minute, by, reason, release=mended
+        )
 
     done = _with(begin)
     if as_json:
@@ -95,15 +107,11 @@ def _with(task: Callable[[Any, Replayer], Awaitable[T]]) -> T:
 
 
 async def _run(task: Callable[[Any, Replayer], Awaitable[T]]) -> T:
-    from orderkeep.adapters.sql.store import open_store
-    from orderkeep.kernel.bells import Bells
+    from orderkeep.cli.stores import opened
     from orderkeep.kernel.clock import SystemClock
     from orderkeep.kernel.ids import Ids
     from orderkeep.roles.replaying import replayer_of
 
     settings = settings_or_exit()
-    if not settings.database_url.startswith("sqlite:"):
-        sys.stderr.write("Dead letters of PostgreSQL are shown in the office.\n")
-        raise typer.Exit(64)
-    async with open_store(settings.database_url, Bells()) as store:
+    async with opened(settings) as store:
         return await task(store, replayer_of(settings, store, SystemClock(), Ids()))

@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from orderkeep.cli.groups import group
 from orderkeep.cli.settings import settings_or_exit
 from orderkeep.cli.stores import opened
 from orderkeep.config import Settings
@@ -19,12 +20,7 @@ from orderkeep.ledger.worklist import Worklist
 from orderkeep.observe.logs import set_up_logs
 from orderkeep.roles.failpoints import arm
 
-app = typer.Typer(
-    no_args_is_help=True,
-    help="Bring in what other systems hold.",
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+app = group("Bring in what other systems hold.")
 
 
 @app.callback()

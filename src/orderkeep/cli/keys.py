@@ -7,10 +7,11 @@ import typer
 
 from orderkeep.access.keys import ApiKey, Quota, parse_quota
 from orderkeep.access.registry import Registry
+from orderkeep.cli.groups import group
 from orderkeep.cli.registry import ACTOR, with_registry
 from orderkeep.kernel.errors import Fault, Invalid
 
-app = typer.Typer(no_args_is_help=True, help="Keys that partners sign their calls with.")
+app = group("Keys that partners sign their calls with.")
 
 
 @app.command()

@@ -9,14 +9,16 @@ from typing import Annotated
 
 import typer
 
+from orderkeep.cli.groups import group
 from orderkeep.cli.settings import WRONG_USAGE, settings_or_exit
 from orderkeep.intake.mapping import Message
+from orderkeep.intake.roads import VERIFIED, says_whom_to_trust
 from orderkeep.intake.samples import check_all, result_of
 
 DIFFERENT = 1
 NOT_DONE = 69
 
-app = typer.Typer(no_args_is_help=True, help="What the present systems' messages mean to us.")
+app = group("What the present systems' messages mean to us.")
 
 
 @app.callback()
@@ -77,9 +79,13 @@ def listen(
     who receives today notices nothing. No body is printed or kept. Exit status 1 when a message is
     not understood.
     """
-    sources = settings_or_exit().sources
+    settings = settings_or_exit()
+    sources = settings.sources
     if source not in sources:
         sys.stderr.write(f"orderkeep.toml names no source {source}.\n")
+        raise typer.Exit(WRONG_USAGE)
+    if says_whom_to_trust(url):
+        sys.stderr.write(f"{VERIFIED}\n")
         raise typer.Exit(WRONG_USAGE)
     counted: Counter[tuple[str, str]] = Counter()
 
@@ -87,7 +93,7 @@ def listen(
         counted[result_of(sources[source], message)] += 1
         return counted.total() < messages
 
-    _tap(url, exchange, key, take, seconds)
+    _tap(url, exchange, key, take, seconds, settings.rabbitmq_ca_file)
     for (kind, word), count in sorted(counted.items()):
         print("\t".join([str(count), kind, word]))
     sys.stderr.write(f"{counted.total()} messages.\n")
@@ -96,7 +102,12 @@ def listen(
 
 
 def _tap(
-    url: str, exchange: str, keys: list[str], take: Callable[[Message], bool], seconds: float
+    url: str,
+    exchange: str,
+    keys: list[str],
+    take: Callable[[Message], bool],
+    seconds: float,
+    ca_file: Path | None,
 ) -> None:
     from aio_pika.exceptions import AMQPError
 
@@ -108,7 +119,10 @@ def _tap(
         sys.stderr.flush()
 
     try:
-        asyncio.run(tap.listen(url, exchange, keys, take, seconds=seconds, tapped=tapped))
+        listening = tap.listen(
+            url, exchange, keys, take, seconds=seconds, ca_file=ca_file, tapped=tapped
+        )
+        asyncio.run(listening)
     except (AMQPError, OSError, TimeoutError) as away:
         sys.stderr.write(f"{said(away)}\n")
         raise typer.Exit(NOT_DONE) from None

@@ -9,11 +9,12 @@ import typer
 from orderkeep.access.people import Person
 from orderkeep.access.ports import PersonChange
 from orderkeep.access.registry import Registry
+from orderkeep.cli.groups import group
 from orderkeep.cli.registry import ACTOR, to_people, with_registry
 from orderkeep.kernel.errors import Fault, Invalid
 from orderkeep.kernel.ids import Ids
 
-app = typer.Typer(no_args_is_help=True, help="People who sign in at the office.")
+app = group("People who sign in at the office.")
 _GENERATED = 16
 
 

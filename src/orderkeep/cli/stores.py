@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from orderkeep.config import Settings, database_path
 from orderkeep.kernel.bells import Bells
+from orderkeep.kernel.errors import Refused
 
 if TYPE_CHECKING:
     from orderkeep.adapters.sql.ledger import SqlLedger
@@ -19,13 +20,21 @@ async def opened(settings: Settings) -> AsyncIterator[Any]:
     """Open the database of the settings, SQLite or PostgreSQL, and close it again.
 
     Raises:
+        Refused: there is none yet, or it is not where the settings say.
         SchemaBehind: it has to be migrated first.
         StoreMisconfigured, StoreBusy: it cannot be used or reached.
     """
     from orderkeep.adapters.sql.opening import opened as store_opened
 
+    _must_exist(settings)
     async with store_opened(settings.database_url, Bells()) as store:
         yield store
+
+
+def _must_exist(settings: Settings) -> None:
+    # SQLite would make an empty one, also in a folder that somebody went to by mistake.
+    if settings.database_url.startswith("sqlite:") and not database_path(settings).is_file():
+        raise Refused(f"There is no database {database_path(settings)}.")
 
 
 def ledger_of(settings: Settings) -> "AnyLedger":

@@ -67,7 +67,7 @@ async def _compared(settings: Settings, *, make: bool) -> list[Difference]:
     from orderkeep.adapters.rabbitmq.declare import declare, drift, version_of_broker
     from orderkeep.adapters.rabbitmq.link import Wire, said
 
-    wire = Wire(settings.transport_url, "topology", heartbeat=10)
+    wire = Wire(settings.transport_url, "topology", 10, settings.rabbitmq_ca_file)
     try:
         async with asyncio.timeout(SECONDS):
             await wire.connect(timeout=SECONDS)
@@ -86,7 +86,7 @@ def _looked(settings: Settings, wanted: Topology, url: str) -> list[Difference]:
     from orderkeep.adapters.rabbitmq.differences import differences
     from orderkeep.adapters.rabbitmq_management import RabbitManagement
 
-    with RabbitManagement(url) as broker:
+    with RabbitManagement(url, ca_file=settings.rabbitmq_ca_file) as broker:
         return differences(wanted, broker.sample(), _vhost(settings))
 
 
@@ -106,9 +106,9 @@ def _from_sentence(told: str) -> Difference:
 def _wanted(settings: Settings, version: tuple[int, ...] | None) -> Topology:
     from orderkeep.adapters.rabbitmq.topology import AT_LEAST_ONCE_SINCE
     from orderkeep.adapters.rabbitmq.topology import topology as described
-    from orderkeep.orders.announce import routes
+    from orderkeep.roles.routing import routes_of
 
-    wanted = routes(floor=settings.mes == "floor")
+    wanted = routes_of(settings)
     return described(wanted, AT_LEAST_ONCE_SINCE if version is None else version)
 
 

@@ -20,7 +20,7 @@ from orderkeep.config import Settings, files_path
 from orderkeep.files.ports import FileNotFound
 from orderkeep.kernel.clock import SystemClock
 from orderkeep.ledger.far_side import FarSide
-from orderkeep.ledger.verify import Report, Verifier
+from orderkeep.ledger.verify import Report, Scope, Verifier
 from orderkeep.orders.policy import Policy
 
 VIOLATED = 1
@@ -46,7 +46,7 @@ def verify(
     print(_json(report) if as_json else _text(report))
     if report.violations:
         raise typer.Exit(VIOLATED)
-    if report.checked.mes_unanswered or report.checked.mes_unfinished:
+    if _is_incomplete(report.checked):
         raise typer.Exit(INCOMPLETE)
 
 
@@ -68,7 +68,7 @@ async def _far_side(settings: Settings, *, ask_mes: bool) -> AsyncIterator[FarSi
         yield None
     elif settings.mes == "http":
         from orderkeep.adapters.mes_http import MesHttp
-        from orderkeep.roles.parts import mes_http_settings
+        from orderkeep.roles.mes import mes_http_settings
 
         known = mes_http_settings(settings)
         async with MesHttp(known) as behind_http:
@@ -128,6 +128,14 @@ def _json(report: Report) -> str:
     return msgspec.json.encode(report).decode()
 
 
+def _is_incomplete(checked: Scope) -> bool:
+    return bool(checked.mes_unanswered or checked.mes_unfinished)
+
+
+def _all_well(checked: Scope) -> str:
+    return "what could be checked holds" if _is_incomplete(checked) else "every promise holds"
+
+
 def _text(report: Report) -> str:
     found = [f"{one.rule:<4} {one.order_no or '-':<12} {one.what}" for one in report.violations]
     checked = report.checked
@@ -142,5 +150,5 @@ def _text(report: Report) -> str:
     lines += [checked.mes_unfinished] if checked.mes_unfinished else []
     lines += [f"the MES did not answer about {one}" for one in checked.mes_unanswered]
     number = len(report.violations)
-    lines.append("every promise holds" if not number else f"{number} violations")
+    lines.append(f"{number} violations" if number else _all_well(checked))
     return "\n".join(lines)

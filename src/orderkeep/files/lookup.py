@@ -38,6 +38,11 @@ class FileLookup:
         known = {one: self._known[one] for one in ids if one in self._known}
         return known if len(known) == len(ids) else await self._find(ids)
 
+    @property
+    def known(self) -> _Found:
+        """Those in memory, whosever they are."""
+        return self._known
+
     def remember(self, file: StoredFile) -> None:
         """Keep in mind a file whose row is on disk."""
         self._known[file.id] = file

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from orderkeep.delivery.ports import OutboxStore
 from orderkeep.floor.work_order import Job
+from orderkeep.orders.ports import OrderStore
 
 
 class FloorStore(Protocol):
@@ -12,6 +13,10 @@ class FloorStore(Protocol):
 
     def get(self, reference: str) -> Job | None:
         """One work order, or None."""
+        ...
+
+    def hold(self, reference: str) -> Job | None:
+        """The same; nobody else moves it until this unit ends."""
         ...
 
     def add(self, job: Job) -> None:
@@ -35,6 +40,9 @@ class FloorWork(Protocol):
 
     @property
     def outbox(self) -> OutboxStore: ...
+
+    @property
+    def orders(self) -> OrderStore: ...
 
     def wake(self, topic: str) -> None:
         """After the commit, tell whoever waits for ``topic``."""

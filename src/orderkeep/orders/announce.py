@@ -9,23 +9,30 @@ from orderkeep.kernel.ids import Ids
 from orderkeep.orders import events as e
 from orderkeep.orders import messages as m
 from orderkeep.orders.messages import (
+    CRM_WORD,
     FLOOR_WORD,
     MES_WORD,
     ORDER_CANCELLED,
+    ORDER_CHANGED,
     PRICE_WANTED,
     RECALL_WANTED,
     WORK_ORDER_WANTED,
 )
+from orderkeep.orders.news import is_news
 from orderkeep.orders.order import Order
 
 SCHEMA_VERSION = 1
 """Of every kind, as it is sent today."""
 
 
-def routes(*, floor: bool) -> dict[str, tuple[str, ...]]:
-    """Consumers by envelope kind; ``floor`` when the built-in workshop is the MES."""
-    return {
-        PRICE_WANTED: ("quoting",),
+def routes(*, floor: bool, crm: bool = False) -> dict[str, tuple[str, ...]]:
+    """Consumers by envelope kind; ``floor`` when the built-in workshop is the MES.
+
+    With a ``crm`` the question for a price is its first news too: accepting writes one envelope.
+    """
+    told = {ORDER_CHANGED: ("crm",), CRM_WORD: ("crm",)} if crm else {}
+    return told | {
+        PRICE_WANTED: ("quoting", "crm") if crm else ("quoting",),
         WORK_ORDER_WANTED: ("bridge",),
         RECALL_WANTED: ("bridge",),
         ORDER_CANCELLED: ("bridge", "floor") if floor else ("bridge",),
@@ -34,8 +41,18 @@ def routes(*, floor: bool) -> dict[str, tuple[str, ...]]:
     }
 
 
-def envelopes_for(order: Order, recorded: Sequence[e.Recorded], ids: Ids) -> list[Envelope]:
-    """The envelopes that announce events of one decision."""
+def envelopes_for(
+    order: Order, recorded: Sequence[e.Recorded], ids: Ids, *, crm: bool = False
+) -> list[Envelope]:
+    """The envelopes that announce events of one decision; ``crm`` when there is one to be told."""
+    announced = [
+        (one, kind, body)
+        for one in recorded
+        if (found := _announced(order, one.event))
+        for kind, body in [found]
+    ]
+    if crm and not any(kind == PRICE_WANTED for _, kind, _ in announced):
+        announced += _told_to_crm(order, recorded)
     return [
         Envelope(
             id=ids.envelope_id(one.at),
@@ -46,10 +63,16 @@ def envelopes_for(order: Order, recorded: Sequence[e.Recorded], ids: Ids) -> lis
             trace_id=one.cause.trace_id,
             body=msgspec.json.encode(body),
         )
-        for one in recorded
-        if (announced := _announced(order, one.event))
-        for kind, body in [announced]
+        for one, kind, body in announced
     ]
+
+
+def _told_to_crm(
+    order: Order, recorded: Sequence[e.Recorded]
+) -> list[tuple[e.Recorded, str, msgspec.Struct]]:
+    """One envelope for all that one decision caused: its receiver reads the order's history."""
+    news = [one for one in recorded if is_news(one.event)]
+    return [(one, ORDER_CHANGED, m.OrderChanged(order.no, one.seq)) for one in news[-1:]]
 
 
 def _announced(order: Order, event: e.OrderEvent) -> tuple[str, msgspec.Struct] | None:
@@ -69,9 +92,11 @@ def _announced(order: Order, event: e.OrderEvent) -> tuple[str, msgspec.Struct] 
 
 
 __all__ = [
+    "CRM_WORD",
     "FLOOR_WORD",
     "MES_WORD",
     "ORDER_CANCELLED",
+    "ORDER_CHANGED",
     "PRICE_WANTED",
     "RECALL_WANTED",
     "WORK_ORDER_WANTED",

@@ -169,6 +169,26 @@ class RecordMesWord:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordStrangeWord:
+    """A foreign system wanted, or said, what cannot be; ``reference`` is its name for the order."""
+
+    system: str
+    reference: str
+    word: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordHomeWord:
+    """What the home of an order says of it: one of ``home_words.WORDS``; ``system`` names it."""
+
+    system: str
+    word: str
+    tracking_no: str | None = None
+    carrier: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RecordDelivery:
     """A work order came a step further on its way."""
 
@@ -306,6 +326,8 @@ OrderCommand: TypeAlias = (
     | ReleaseClaim
     | ReassignOrder
     | RecordMesWord
+    | RecordStrangeWord
+    | RecordHomeWord
     | RecordDelivery
     | OrderRework
     | SendBackToPricing

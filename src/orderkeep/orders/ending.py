@@ -2,6 +2,7 @@
 
 from orderkeep.orders import commands as c
 from orderkeep.orders import events as e
+from orderkeep.orders.home import is_made_here
 from orderkeep.orders.mes_words import NOT_GIVEN_BACK, diverge
 from orderkeep.orders.order import (
     MAKING,
@@ -33,6 +34,8 @@ def cancel(order: Order, command: c.CancelOrder) -> list[e.OrderEvent]:
         return []
     if order.stage in {Stage.SHIPPED, Stage.CLOSED}:
         raise TransitionRefused(order, "cancel", "It has been shipped; open a return instead.")
+    if not is_made_here(order.home):  # Nothing of ours is being made: our copy ends.
+        return [e.OrderCancelled(command.reason, made=work_was_done(order))]
     work = order.work_order
     never_sent = work is None or work.delivered in NOT_THERE | {Delivered.PENDING}
     if never_sent and order.stage not in MAKING:

@@ -11,6 +11,7 @@ from typing import TypeAlias
 import msgspec
 
 from orderkeep.kernel.ids import FileId, OrderNo, PartnerId, WorkOrderRef
+from orderkeep.orders.home import Home
 from orderkeep.orders.order import Delivered, ManualReason, Position, PriceLine, Risk, Stage
 
 SCHEMA_VERSION = 1
@@ -47,6 +48,7 @@ class OrderSubmitted(Event, frozen=True, tag="order.submitted"):
     promise_by: datetime | None = None
     origin: OrderNo | None = None
     priority: int = 5
+    home: Home = Home.MASTERED
 
 
 class PricingStarted(Event, frozen=True, tag="price.started"):
@@ -139,6 +141,12 @@ class OrderApproved(Event, frozen=True, tag="order.approved"):
     reference: WorkOrderRef
     generation: int
     rule: str | None = None
+
+
+class ApprovedElsewhere(Event, frozen=True, tag="order.approved_elsewhere"):
+    """To be made by the old road, as its home says; ``inferred`` when a later word implied it."""
+
+    inferred: bool = False
 
 
 class OrderClaimed(Event, frozen=True, tag="order.claimed"):
@@ -339,6 +347,7 @@ OrderEvent: TypeAlias = (
     | PromiseChanged
     | PriorityChanged
     | OrderApproved
+    | ApprovedElsewhere
     | OrderClaimed
     | ClaimEnded
     | OrderReassigned

@@ -78,6 +78,7 @@ def _submitted(order: Order, event: e.OrderSubmitted, at: datetime) -> Order:
         promise_at=event.promise_at,
         origin=event.origin,
         priority=event.priority,
+        home=event.home,
         price=Price(state=PriceState.QUEUED, version=1),
     )
 
@@ -117,6 +118,8 @@ def _change(order: Order, event: e.OrderEvent, recorded: e.Recorded) -> Order:  
             return replace(order, priority=event.priority)
         case e.OrderApproved():
             return _approved(order, event, at)
+        case e.ApprovedElsewhere():
+            return _approved_elsewhere(order, at)
         case e.OrderClaimed():
             return replace(order, claim=Claim(event.operator, at, event.until))
         case e.ClaimEnded():
@@ -146,6 +149,7 @@ def _change(order: Order, event: e.OrderEvent, recorded: e.Recorded) -> Order:  
                 Stage.CANCELLED,
                 at,
                 cancelled_because=event.reason,
+                cancelled_by=str(recorded.cause.actor),
                 cancel_request=None,
                 claim=None,
                 hold=None,
@@ -286,6 +290,17 @@ def _approved(order: Order, event: e.OrderApproved, at: datetime) -> Order:
         earlier_work_orders=(*order.earlier_work_orders, *((work,) if work else ())),
         approved_at=waiting or at,
         claim=None,
+    )
+
+
+def _approved_elsewhere(order: Order, at: datetime) -> Order:
+    """Nobody here is to make it: what stood in the way of our approval stands there no longer."""
+    price = order.price
+    if price.state is not PriceState.READY:
+        price = replace(price, state=PriceState.NONE, reasons=())
+    rejected: MappingProxyType[int, str] = MappingProxyType({})
+    return _enter(
+        order, Stage.MANUFACTURING_APPROVED, at, price=price, file_rejected=rejected, approved_at=at
     )
 
 

@@ -35,6 +35,7 @@ from orderkeep.orders.ending import (
     resolve_return,
 )
 from orderkeep.orders.evolve import evolve
+from orderkeep.orders.home_words import follow
 from orderkeep.orders.making import (
     approve,
     claim,
@@ -44,7 +45,7 @@ from orderkeep.orders.making import (
     rework,
     send_back,
 )
-from orderkeep.orders.mes_words import hear
+from orderkeep.orders.mes_words import diverge, hear
 from orderkeep.orders.order import (
     DRAFT,
     Order,
@@ -122,6 +123,10 @@ def _decide(order: Order, command: c.OrderCommand, context: Context) -> list[e.O
             return reassign(order, command, context)
         case c.RecordMesWord():
             return hear(order, command, context.policy)
+        case c.RecordStrangeWord():
+            return diverge(order, command.system, command.reference, command.word)
+        case c.RecordHomeWord():
+            return follow(order, command, context)
         case c.RecordDelivery():
             return record_delivery(order, command)
         case c.OrderRework():

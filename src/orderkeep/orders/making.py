@@ -3,6 +3,7 @@
 from orderkeep.kernel.ids import work_order_ref
 from orderkeep.orders import commands as c
 from orderkeep.orders import events as e
+from orderkeep.orders.home import is_made_here
 from orderkeep.orders.order import (
     ARRIVED,
     FINAL,
@@ -35,7 +36,13 @@ def approve(order: Order, command: c.ApproveOrder, context: Context) -> list[e.O
         raise TransitionRefused(order, "approve", "A model file is rejected.")
     if order.promise_at is None:
         raise TransitionRefused(order, "approve", "No date is promised.")
+    _require_made_here(order, "approve")
     return [_to_be_made(order, command.rule)]
+
+
+def _require_made_here(order: Order, action: str) -> None:
+    if not is_made_here(order.home):
+        raise TransitionRefused(order, action, "It is a copy: its home is the shop's system.")
 
 
 def _approve_again(order: Order, command: c.ApproveOrder) -> list[e.OrderEvent]:
@@ -180,6 +187,7 @@ def _sent_anew(order: Order) -> list[e.OrderEvent]:
 def rework(order: Order, command: c.OrderRework, context: Context) -> list[e.OrderEvent]:
     if order.stage not in {Stage.MANUFACTURING_COMPLETED, Stage.PACKAGING}:
         raise TransitionRefused(order, "rework", "Only a finished piece is made again.")
+    _require_made_here(order, "rework")
     if order.rework_no >= context.policy.rework_limit:
         raise TransitionRefused(order, "rework", "It has been made again too often.")
     if order.cancel_request:
@@ -201,6 +209,7 @@ def send_back(order: Order, command: c.SendBackToPricing, context: Context) -> l
     if order.stage is not Stage.MANUFACTURING_STARTED and not waiting:
         reason = "It is sent back while it is being made, or when the MES refused it."
         raise TransitionRefused(order, "cannot-be-made", reason)
+    _require_made_here(order, "cannot-be-made")
     _require_head(order, context.actor, "cannot-be-made")
     _require_proof(order, "cannot-be-made", command.proof)
     if order.cancel_request:  # Proven gone, so what was wanted can follow.

@@ -1,6 +1,6 @@
 """The order master: load, decide, save, announce, in one unit of work."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -36,14 +36,39 @@ class Handled:
     envelopes: Sequence[Envelope]
 
 
+Then = Callable[[Order], tuple[OrderCommand, Cause] | None]
+"""What follows at once from an order as a command leaves it: another command, or nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """An order as it was read or written, and the trace it came with.
+
+    Kept beyond its unit of work, if that has been committed: see ``OrderMaster.again``.
+    """
+
+    order: Order
+    trace_id: str
+
+
 class OrderMaster:
     """The only writer of orders. ``apply`` joins a unit of work; ``handle`` is one of its own."""
 
-    def __init__(self, store: Store[OrderWork], clock: Clock, ids: Ids, policy: Policy) -> None:
+    def __init__(
+        self,
+        store: Store[OrderWork],
+        clock: Clock,
+        ids: Ids,
+        policy: Policy,
+        *,
+        crm: bool = False,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._ids = ids
         self.policy = policy
+        self._crm = crm
+        """Whether a CRM is told of what happens."""
 
     async def handle(
         self,
@@ -72,16 +97,57 @@ class OrderMaster:
         cause: Cause,
         now: datetime,
         expected_version: int | None = None,
+        then: Then | None = None,
     ) -> Handled:
-        """The same inside a unit of work that does more."""
+        """The same inside a unit of work that does more; ``then`` is saved together with it."""
+        loaded = self.load(work, no)
+        if expected_version is not None and expected_version != loaded.order.version:
+            raise StaleOrder("The order has changed since.", version=loaded.order.version)
+        return self.apply_to(work, loaded, command, cause, now, then)
+
+    def load(self, work: OrderWork, no: OrderNo) -> Loaded:
+        """Read an order.
+
+        Raises:
+            OrderNotFound: there is no such order.
+        """
         history = work.orders.history(no)
-        order = rebuild(history)
+        return Loaded(rebuild(history), history[0].cause.trace_id)
+
+    def again(self, work: OrderWork, loaded: Loaded) -> Loaded:
+        """An order that an earlier unit has read or written, as it is now.
+
+        A version's history never changes: whoever has it need not read it.
+        """
+        order = loaded.order
+        return (
+            loaded if work.orders.version(order.no) == order.version else self.load(work, order.no)
+        )
+
+    def apply_to(
+        self,
+        work: OrderWork,
+        loaded: Loaded,
+        command: OrderCommand,
+        cause: Cause,
+        now: datetime,
+        then: Then | None = None,
+    ) -> Handled:
+        """``apply``, on an order that this unit of work has loaded."""
+        order, trace_id = loaded.order, loaded.trace_id
+        recorded, after = self._decide(order, command, cause, now, trace_id)
+        if then is not None and (follows := then(after)) is not None:
+            more, after = self._decide(after, *follows, now, trace_id)
+            recorded += more
+        return self._save(work, order, recorded, after, now)
+
+    def _decide(
+        self, order: Order, command: OrderCommand, cause: Cause, now: datetime, trace_id: str
+    ) -> tuple[list[Recorded], Order]:
         if not cause.trace_id:  # Begun by ourselves: it belongs to the trace the order came with.
-            cause = msgspec.structs.replace(cause, trace_id=history[0].cause.trace_id)
-        if expected_version is not None and expected_version != order.version:
-            raise StaleOrder("The order has changed since.", version=order.version)
+            cause = msgspec.structs.replace(cause, trace_id=trace_id)
         events = decide(order, command, Context(cause.actor, now, self.policy))
-        return self.record(work, order, events, cause, now)
+        return record_all(order, events, cause, now)
 
     def open(
         self,
@@ -105,17 +171,27 @@ class OrderMaster:
         now: datetime,
     ) -> Handled:
         """Save decided events after the order's last one, and what announces them."""
-        if not events:
+        recorded, after = record_all(order, events, cause, now)
+        return self._save(work, order, recorded, after, now)
+
+    def _save(
+        self,
+        work: OrderWork,
+        order: Order,
+        recorded: Sequence[Recorded],
+        after: Order,
+        now: datetime,
+    ) -> Handled:
+        if not recorded:
             return Handled(order, (), ())
         reach(BEFORE_APPEND)
-        recorded, after = record_all(order, events, cause, now)
         work.orders.append(order.version, recorded, board_row(after, self.policy, now))
         handled = self._announce(work, after, recorded)
         reach(AFTER_APPEND)
         return handled
 
     def _announce(self, work: OrderWork, order: Order, recorded: Sequence[Recorded]) -> Handled:
-        envelopes = envelopes_for(order, recorded, self._ids)
+        envelopes = envelopes_for(order, recorded, self._ids, crm=self._crm)
         if envelopes:
             work.outbox.post(envelopes)
             work.wake("relay")

@@ -31,7 +31,7 @@ _GONE = frozenset({"scrapped", "recalled"})
 _BEFORE_IT_WAS_GONE = frozenset({"accepted", "started", "handed_back"})
 """What our floor may have said of a work order that it let us take back: nobody had it in hand."""
 NOT_GIVEN_BACK = "not given back"
-_UNKNOWN_TRACKING = "unknown"
+UNKNOWN_TRACKING = "unknown"
 _PROOF = "the MES says that it is scrapped"
 
 
@@ -127,7 +127,7 @@ def _step(word: str, said: RecordMesWord, *, inferred: bool) -> e.OrderEvent:
         case "packaging":
             return e.PackingStarted(said.operator, inferred)
         case _:
-            tracking_no = said.tracking_no or _UNKNOWN_TRACKING
+            tracking_no = said.tracking_no or UNKNOWN_TRACKING
             return e.OrderShipped(tracking_no, said.carrier, inferred)
 
 

@@ -16,6 +16,8 @@ RECALL_WANTED = "work_order.recall_wanted"
 ORDER_CANCELLED = "order.cancelled"
 FLOOR_WORD = "floor.word"
 MES_WORD = "mes.word"
+ORDER_CHANGED = "order.changed"
+CRM_WORD = "crm.word"
 
 
 class PriceWanted(msgspec.Struct, frozen=True):
@@ -79,6 +81,26 @@ class MesSaid(msgspec.Struct, frozen=True, omit_defaults=True):
     mes_id: str | None = None
 
 
+class OrderChanged(msgspec.Struct, frozen=True):
+    """Something happened to the order that its sellers' CRM has to know of, up to ``version``."""
+
+    order_no: OrderNo
+    version: int
+
+
+class CrmSaid(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A CRM wants something done with an order: ``approve``, ``close`` or ``cancel``.
+
+    ``id`` is the CRM's own name for the command; ``version`` the newest it had seen of the order.
+    """
+
+    order_no: OrderNo
+    command: str
+    id: str
+    reason: str | None = None
+    version: int | None = None
+
+
 BODIES: Mapping[tuple[str, int], type[msgspec.Struct]] = {
     (PRICE_WANTED, 1): PriceWanted,
     (WORK_ORDER_WANTED, 1): WorkOrderWanted,
@@ -86,5 +108,7 @@ BODIES: Mapping[tuple[str, int], type[msgspec.Struct]] = {
     (ORDER_CANCELLED, 1): OrderCancelled,
     (FLOOR_WORD, 1): FloorSaid,
     (MES_WORD, 1): MesSaid,
+    (ORDER_CHANGED, 1): OrderChanged,
+    (CRM_WORD, 1): CrmSaid,
 }
 """The shape of the body by kind and schema version; what was ever sent stays here."""

@@ -10,6 +10,7 @@ import msgspec
 
 from orderkeep.kernel.ids import FileId, OrderNo, PartnerId, WorkOrderRef
 from orderkeep.kernel.money import Money
+from orderkeep.orders.home import Home
 
 
 class Stage(StrEnum):
@@ -229,6 +230,7 @@ class Order(msgspec.Struct, frozen=True):
     earlier_work_orders: tuple[WorkOrderState, ...] = ()
     cancel_request: CancelRequest | None = None
     cancelled_because: str | None = None
+    cancelled_by: str | None = None
     return_case: ReturnCase | None = None
     rework_no: int = 0
     shipment: Shipment | None = None
@@ -245,6 +247,7 @@ class Order(msgspec.Struct, frozen=True):
     """How long the stage's clock has stood still for the client, in holds that are over."""
     origin: OrderNo | None = None
     """The order this one replaces."""
+    home: Home = Home.MASTERED
 
 
 def next_generation(order: Order) -> int:

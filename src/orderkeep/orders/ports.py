@@ -27,6 +27,17 @@ class OrderStore(Protocol):
         """
         ...
 
+    def version(self, no: OrderNo) -> int:
+        """How many events an order has; 0 when there is no such order.
+
+        In a unit that writes, the order stays at it until the unit ends.
+        """
+        ...
+
+    def trace_id(self, no: OrderNo) -> str:
+        """The trace that an order came with; empty when there is no such order."""
+        ...
+
     def append(self, before_version: int, recorded: Sequence[Recorded], row: BoardRow) -> None:
         """Add events that follow version ``before_version`` and replace the board's row.
 

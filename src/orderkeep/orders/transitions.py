@@ -55,6 +55,7 @@ TRANSITIONS: Mapping[type[e.Event], Transition] = MappingProxyType(
             _at(Stage.PRICE_CALCULATED, Stage.MANUFACTURING_APPROVED),
             frozenset({Stage.MANUFACTURING_APPROVED}),
         ),
+        e.ApprovedElsewhere: Transition(_at(*_PRICING), frozenset({Stage.MANUFACTURING_APPROVED})),
         e.OrderClaimed: Transition(_at(Stage.MANUFACTURING_APPROVED)),
         e.ClaimEnded: Transition(_at(Stage.MANUFACTURING_APPROVED)),
         e.OrderReassigned: Transition(_at(*MAKING)),

@@ -6,6 +6,7 @@ from datetime import datetime
 import msgspec
 
 from orderkeep.kernel.ids import OrderNo, PartnerId
+from orderkeep.orders.home import is_made_here
 from orderkeep.orders.order import (
     ARRIVED,
     FINAL,
@@ -19,6 +20,10 @@ from orderkeep.orders.order import (
 )
 from orderkeep.orders.policy import Policy
 from orderkeep.orders.timers import due, timer
+
+_TO_BE_MADE = frozenset({Stage.MANUFACTURING_APPROVED, *MAKING, Stage.SHIPPED, Stage.CLOSED})
+ELSEWHERE = "elsewhere"
+"""The way of a mirrored order's work order to the MES: the old road's, once it is to be made."""
 
 
 class BoardRow(msgspec.Struct, frozen=True):
@@ -90,11 +95,18 @@ def board_row(order: Order, policy: Policy, changed_at: datetime) -> BoardRow:
         claim_operator=order.claim.operator if order.claim else None,
         claim_until=order.claim.until if order.claim else None,
         work_order_ref=work.reference if work else None,
-        mes_state=work.delivered if work else None,
+        mes_state=mes_state(order),
         needs_person=needs_person(order),
         is_open=order.stage not in FINAL or return_is_open(order),
         is_claimable=is_claimable(order),
     )
+
+
+def mes_state(order: Order) -> str | None:
+    """How far the current work order has come; None while nothing is to be made."""
+    if order.work_order is not None:
+        return order.work_order.delivered
+    return ELSEWHERE if not is_made_here(order.home) and order.stage in _TO_BE_MADE else None
 
 
 def is_claimable(order: Order) -> bool:

@@ -37,6 +37,10 @@ class Call:
         return self.request.headers.get("idempotency-key")
 
     @property
+    def traceparent(self) -> str | None:
+        return self.request.headers.get("traceparent")
+
+    @property
     def body_sha256(self) -> str | None:
         return hashlib.sha256(self.request.body).hexdigest() if self.request.body else None
 

@@ -1,71 +1,39 @@
 """The practice MES on a good day: does what is asked and says so truthfully."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Annotated, Any, Literal
-
-import msgspec
+from typing import Any, ClassVar, Literal
 
 from orderkeep.kernel.clock import Clock
-from orderkeep.kernel.errors import Refused
-from orderkeep.practice.mes_calls import Call, place
-from orderkeep.practice.mes_faults import Answer, Fault, FaultRefused, Seconds, parse_fault
+from orderkeep.practice.far_side import Bookkeeper, Manners, error, json_answer
+from orderkeep.practice.mes_calls import Call, Request, place, understand
+from orderkeep.practice.mes_faults import Answer, Seconds
 from orderkeep.practice.mes_jobs import RECALLED, STATUSES, Job, Jobs
 from orderkeep.practice.mes_journal import Entry, Journal
 
 PAGE_SIZE = 200
 
 
-class Behaviour(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Behaviour(Manners, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How the practice MES works; settable at start and, in parts, while it runs.
 
-    ``lag_seconds``: for how long look-up and listing deny a new job. ``limit``: requests at a time,
-    more are answered with ``busy_status``. ``pace_seconds``: how long the autopilot leaves a job
-    in each status.
+    ``lag_seconds``: for how long look-up and listing deny a new job.
     """
 
-    seed: int = 0
-    faults: tuple[str | Fault, ...] = ()
+    operations: ClassVar[tuple[str, ...]] = (
+        "submit", "find", "list", "recall", "status", "changes",
+    )  # fmt: skip
+
     idempotency: Literal["none", "key", "reference"] = "none"
     lookup: bool = True
     lag_seconds: Seconds = 0.0
-    limit: Annotated[int, msgspec.Meta(ge=0)] | None = None
-    busy_status: Literal[429, 503] = 429
-    retry_after_seconds: Annotated[int, msgspec.Meta(ge=0)] = 1
-    work_seconds: Seconds = 0.0
-    autopilot: bool = False
-    pace_seconds: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 2.0
 
 
-class BehaviourRefused(Refused):
-    """The behaviour asked for does not exist; the message names what is wrong."""
-
-
-def changed(behaviour: Behaviour, changes: Mapping[str, Any]) -> Behaviour:
-    """A behaviour with some members replaced and its faults read.
-
-    Raises:
-        BehaviourRefused: an unknown member or a value out of its range.
-    """
-    wanted = {**msgspec.to_builtins(behaviour), **changes}
-    try:
-        asked = msgspec.convert(wanted, Behaviour)
-        faults = tuple(parse_fault(f) if isinstance(f, str) else f for f in asked.faults)
-    except (msgspec.ValidationError, FaultRefused) as error:
-        raise BehaviourRefused(str(error)) from error
-    return msgspec.structs.replace(asked, faults=faults)
-
-
-class Desk:
+class MesDesk(Bookkeeper):
     """Works on the jobs; every effect is an entry in the journal before it counts."""
 
     def __init__(self, journal: Journal, behaviour: Behaviour, clock: Clock) -> None:
-        self.behaviour = behaviour
-        self.jobs = Jobs(journal.entries())
-        self._journal = journal
-        self._clock = clock
-        self._deeds: Mapping[str, Callable[[Call], Answer]] = {
+        deeds = {
             "submit": self._submit,
             "find": self._find,
             "list": self._list,
@@ -73,26 +41,25 @@ class Desk:
             "status": self._set_status,
             "changes": self._changes,
         }
+        super().__init__(journal, clock, deeds)
+        self.behaviour = behaviour
+        self.jobs = Jobs(journal.entries())
 
-    def serve(self, call: Call) -> Answer:
-        """Do what is asked; the answer is honest."""
-        deed = self._deeds.get(call.op)
-        return error(404, "no such path") if deed is None else deed(call)
+    def understand(self, request: Request) -> Call:
+        """Which operation a request asks for."""
+        return understand(request, self.jobs)
 
-    def note(self, call: Call, **facts: Any) -> Entry:
-        """Put something about a call into the journal."""
-        entry = Entry(
-            at=self._clock.now(),
-            op=call.op,
-            reference=call.reference,
-            idempotency_key=call.key,
-            body_sha256=call.body_sha256,
-            **facts,
-        )
-        self._journal.append(entry)
-        return entry
+    def stranger(self, to: str) -> str:
+        """Another job's id, or one nobody has."""
+        return self.jobs.stranger(to)
 
-    def move_due_jobs(self) -> None:
+    @property
+    def pretended(self) -> Answer:
+        """A job that nobody made."""
+        told = b'{"id": "M-999999", "ref": "OK-999999", "status": "accepted"}'
+        return Answer(201, told)
+
+    def move_on(self) -> None:
         """What an autopilot does at this instant."""
         now = self._clock.now()
         due = self.jobs.due(now, timedelta(seconds=self.behaviour.pace_seconds))
@@ -192,14 +159,6 @@ class Desk:
             for c in page
         ]
         return json_answer(200, {"items": items, "next": str(after + len(page))})
-
-
-def json_answer(status: int, body: Any) -> Answer:
-    return Answer(status, msgspec.json.encode(body))
-
-
-def error(status: int, reason: str) -> Answer:
-    return json_answer(status, {"error": reason})
 
 
 def _told(job: Job, status: int = 200, **more: str) -> Answer:

@@ -1,4 +1,4 @@
-"""The ways the practice MES misbehaves, and when.
+"""The ways a practice far side misbehaves, and when.
 
 A fault is written ``KIND[-before|-after][:key=value,…]``: ``hang-after:p=0.1``,
 ``500-before:nth=3``, ``wrong-id:ref=OK-000013``, ``delay:seconds=2,op=find``. ``-before`` spoils
@@ -36,7 +36,6 @@ KINDS: Mapping[str, str] = {
 }
 ONLY_BEFORE = frozenset({"busy"})
 ONLY_AFTER = frozenset({"wrong-id", "wrong-ref", "no-id"})
-OPERATIONS = ("submit", "find", "list", "recall", "status", "changes")
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
 
@@ -54,7 +53,9 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     kind: str
     before: bool = False
-    op: Literal["submit", "find", "list", "recall", "status", "changes", "any"] = "submit"
+    op: Literal[
+        "submit", "find", "list", "recall", "status", "changes", "tell", "commands", "any"
+    ] = "submit"
     reference: str | None = None
     nth: Annotated[int, msgspec.Meta(ge=1)] | None = None
     probability: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
@@ -77,8 +78,8 @@ class Fault(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         return self.before or self.kind in ONLY_BEFORE
 
 
-def parse_fault(text: str) -> Fault:
-    """Read ``KIND[-before|-after][:key=value,…]``.
+def parse_fault(text: str, op: str = "submit") -> Fault:
+    """Read ``KIND[-before|-after][:key=value,…]``; ``op`` is meant where it names none.
 
     Raises:
         FaultRefused: unknown kind, key or value.
@@ -88,7 +89,9 @@ def parse_fault(text: str) -> Fault:
     pairs = [pair.partition("=") for pair in tail.split(",") if pair]
     given: dict[str, Any] = {_KEYS.get(key.strip(), key.strip()): value for key, _, value in pairs}
     try:
-        return msgspec.convert({"kind": kind, "before": before, **given}, Fault, strict=False)
+        return msgspec.convert(
+            {"kind": kind, "before": before, "op": op, **given}, Fault, strict=False
+        )
     except msgspec.ValidationError as error:
         raise FaultRefused(f"fault {text!r}: {error}") from error
 
@@ -210,9 +213,14 @@ def _with(honest: Answer, **changes: str | None) -> Answer:
     return replace(honest, body=msgspec.json.encode(told))
 
 
+def _named(honest: Answer) -> list[str]:
+    """What an answer calls our number: a MES knows a reference, a CRM the order."""
+    return [name for name in ("ref", "order_no") if f'"{name}"'.encode() in honest.body]
+
+
 _LIES: Mapping[str, Callable[[Answer, str], Answer]] = {
     "truncated": lambda honest, _: replace(honest, manner=Manner.TRUNCATED),
     "wrong-id": lambda honest, stranger_id: _with(honest, id=stranger_id),
-    "wrong-ref": lambda honest, _: _with(honest, ref="OK-999999"),
+    "wrong-ref": lambda honest, _: _with(honest, **dict.fromkeys(_named(honest), "OK-999999")),
     "no-id": lambda honest, _: _with(honest, id=None),
 }

@@ -1,4 +1,4 @@
-"""The practice MES's journal: one JSON line for every request, effect, status and answer.
+"""A practice far side's journal: one JSON line for every request, effect, status and answer.
 
 An entry is handed to the kernel before anything after it happens, so a killed process leaves a
 true account; ``sync`` puts it on the disk, and no answer leaves before that.
@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -18,7 +18,10 @@ from orderkeep.kernel.errors import Conflict, Refused, Unavailable
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """One line. ``effect`` is what the far side keeps: a job ``created`` or ``recalled``.
+    """One line. ``effect`` is what the far side keeps.
+
+    At a MES a job was ``created`` or ``recalled``. A CRM was ``told`` of an order, or newer news of
+    it ``overtaken`` by older; its people ``decided`` what ``said`` holds.
 
     ``body_sha256`` hashes the bytes that came; ``submission_sha256`` is the sender's own hash of
     the acknowledged submission. Bodies themselves are not kept: an engraving is personal.
@@ -32,15 +35,18 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     idempotency_key: str | None = None
     body_sha256: str | None = None
     submission_sha256: str | None = None
-    effect: Literal["created", "recalled"] | None = None
+    effect: Literal["created", "recalled", "told", "overtaken", "decided"] | None = None
     status: str | None = None
     http_status: int | None = None
     fault: str | None = None
     in_flight: int | None = None
+    version: int | None = None
+    said: dict[str, Any] | None = None
+    traceparent: str | None = None
 
 
 class JournalInUse(Conflict):
-    """Another practice MES writes this journal."""
+    """Another practice system writes this journal."""
 
 
 class JournalDamaged(Refused):
@@ -48,7 +54,7 @@ class JournalDamaged(Refused):
 
 
 class JournalFailed(Unavailable):
-    """The disk took no more; the practice MES stops rather than answer what it cannot prove."""
+    """The disk took no more; the practice system stops rather than answer what it cannot prove."""
 
 
 class Journal:
@@ -60,7 +66,7 @@ class Journal:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             os.close(self._file)
-            raise JournalInUse(f"another practice MES writes {path}") from error
+            raise JournalInUse(f"another practice system writes {path}") from error
         self._path = path
         self._cut_torn_line()
 

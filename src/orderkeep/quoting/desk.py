@@ -4,14 +4,16 @@ A question is a row, so that it survives a restart; its worker holds it by a lea
 are kept by the file's hash; prices never are, since books change.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 import msgspec
 import structlog
 
-from orderkeep.delivery.ports import InboxStore, Received
+from orderkeep.delivery.ports import Received
 from orderkeep.files.ports import FileKeeper, FileNotFound
 from orderkeep.kernel.clock import Clock
 from orderkeep.kernel.errors import Conflict, Unavailable, Uncertain
@@ -28,14 +30,14 @@ from orderkeep.orders.commands import (
     StartPricing,
 )
 from orderkeep.orders.events import Actor, ActorKind, Cause
-from orderkeep.orders.evolve import rebuild
-from orderkeep.orders.master import Handled, OrderMaster
+from orderkeep.orders.master import Handled, Loaded, OrderMaster, Then
 from orderkeep.orders.order import ManualReason, Order, Position, PriceLine
-from orderkeep.orders.ports import OrderWork
+from orderkeep.quoting.holding import LEASE, held
 from orderkeep.quoting.measurement import KERNEL_VERSION, Finding, Manual, Measurement, Outcome
 from orderkeep.quoting.ports import Engine, EngineUnavailable, ModelFile
 from orderkeep.quoting.price_book import PriceBook
 from orderkeep.quoting.quote import Item, ManualReasons, PricedOrder, Quote, quote_order
+from orderkeep.quoting.work import PriceJob, PriceJobs, QuotingWork
 
 AFTER_TAKE = failpoint("quoting.after_take", "the question is held, nothing is measured")
 AFTER_MEASURE = failpoint("quoting.after_measure", "measured, the answer is not written down")
@@ -45,89 +47,34 @@ DEADLINE = timedelta(minutes=2)
 ATTEMPTS = 3
 AT_ONCE = 4
 """Questions under way at once in one process."""
-LEASE = AT_ONCE * DEADLINE + timedelta(minutes=1)
-"""Begun anew before each file, which may have to wait for the files of all other questions."""
+BATCH = 32
+"""Questions without anything to measure that are answered together."""
 PAUSE = timedelta(seconds=5)
 UNIT = "mm"
 
 log = structlog.get_logger()
 
 
-class PriceJob(msgspec.Struct, frozen=True):
-    """A question held: which order, which version of its price."""
+class Held(msgspec.Struct, frozen=True):
+    """A question held, with what answering it begins with."""
 
-    row: int
-    token: int
-    order_no: OrderNo
-    version: int
-    attempts: int
+    job: PriceJob
+    loaded: Loaded
+    known: Sequence[Outcome | None]
+    """Of each position: what measuring its file says; None if nobody has measured it yet."""
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether there is nothing to measure."""
+        positions = self.loaded.order.positions
+        return all(
+            position.sku is not None or outcome is not None
+            for position, outcome in zip(positions, self.known, strict=True)
+        )
 
 
 class QuestionLost(Exception):
     """The lease of a question ended while it was being answered."""
-
-
-class PriceJobs(Protocol):
-    """Questions that wait for a price."""
-
-    def add(self, no: OrderNo, version: int, now: datetime) -> None:
-        """Keep a question; one that is known is left as it is."""
-        ...
-
-    def waits(self, now: datetime) -> bool:
-        """Whether there is something to take."""
-        ...
-
-    def take(self, now: datetime, lease_ends: datetime, limit: int) -> Sequence[PriceJob]:
-        """Hold waiting questions, oldest first, counting an attempt."""
-        ...
-
-    def done(self, job: PriceJob) -> bool:
-        """The question is answered; False when the job is not held under its token any more."""
-        ...
-
-    def renew(self, job: PriceJob, lease_ends: datetime) -> bool:
-        """Hold on until ``lease_ends``; False when the job is not held under its token any more."""
-        ...
-
-    def free_taken(self, lease_ends: datetime) -> None:
-        """Free what was taken with this lease, by a take that nobody knows the outcome of."""
-        ...
-
-    def give_back(self, job: PriceJob, due: datetime) -> None:
-        """Nobody looked at it properly: free again at ``due``, the attempt not counted."""
-        ...
-
-    def put_back(self, job: PriceJob, due: datetime) -> None:
-        """Not answered: free again at ``due``."""
-        ...
-
-    def release_all(self) -> int:
-        """At start, when every earlier holder is proven gone: free what they held; how many."""
-        ...
-
-
-class Measurements(Protocol):
-    """What is known about files that were measured before."""
-
-    def get(self, sha256: str, unit: str, kernel_version: str) -> Outcome | None: ...
-
-    def put(
-        self, sha256: str, unit: str, kernel_version: str, outcome: Outcome, now: datetime
-    ) -> None: ...
-
-
-class QuotingWork(OrderWork, Protocol):
-    """A unit of work of the price desk."""
-
-    @property
-    def price_jobs(self) -> PriceJobs: ...
-
-    @property
-    def measurements(self) -> Measurements: ...
-
-    @property
-    def inbox(self) -> InboxStore: ...
 
 
 Debt = Callable[[PriceJobs], None]
@@ -170,65 +117,110 @@ class PriceDesk:
         return await self._store.write(lambda work: work.price_jobs.release_all())
 
     async def step(self) -> int:
-        """Answer one question; returns 0 when none waits. Several steps may run at once."""
-        job = await self._next()
-        if job is None:
-            return 0
-        reach(AFTER_TAKE)
+        """Answer all that need no measuring, or one that does; how many. Several may run at once.
+
+        Raises:
+            Conflict, Unavailable, Uncertain: the store was in trouble, after all have been tried.
+        """
+        held = await self._next()
+        for _ in held:
+            reach(AFTER_TAKE)
+        # Units that wait together share one commit.
+        fates = await asyncio.gather(*(self._kept(one) for one in held), return_exceptions=True)
+        for fate in fates:
+            if isinstance(fate, BaseException):
+                raise fate
+        return len(held)
+
+    async def _kept(self, held: Held) -> None:
         try:
-            await self._guarded(job)
+            await self._guarded(held)
         except (Conflict, Unavailable, Uncertain):
             # The store's trouble, not the question's: it must not wait until its lease ends.
-            self._owed.append(lambda jobs: jobs.give_back(job, self._clock.now() + PAUSE))
+            self._owed.append(lambda jobs: jobs.give_back(held.job, self._clock.now() + PAUSE))
             raise
-        return 1
 
-    async def _next(self) -> PriceJob | None:
+    async def _next(self) -> Sequence[Held]:
         now, owed = self._clock.now(), tuple(self._owed)
         if not owed and not await self._store.read(lambda work: work.price_jobs.waits(now)):
-            return None  # Every idle loop looks: a look must not cost a commit.
+            return ()  # Every idle loop looks: a look must not cost a commit.
         try:
-            jobs = await self._store.write(lambda work: self._take(work, now, owed))
+            held = await self._taken(now, owed)
         except Uncertain:
             # Nobody knows which question is held now, but this lease tells.
             self._owed.append(lambda jobs: jobs.free_taken(now + LEASE))
             raise
         self._owed = [debt for debt in self._owed if debt not in owed]
-        return next(iter(jobs), None)
+        return held
 
-    async def _guarded(self, job: PriceJob) -> None:
+    async def _taken(self, now: datetime, owed: Sequence[Debt]) -> Sequence[Held]:
+        try:
+            return await self._store.write(lambda work: self._take(work, now, owed, BATCH))
+        except (Conflict, Unavailable, Uncertain):
+            raise
+        except Exception:  # One of them cannot be taken: those before it can.
+            log.exception("price.batch_failed")
+            return await self._store.write(lambda work: self._take(work, now, owed, 1))
+
+    async def _guarded(self, held: Held) -> None:
         """A question that we fail at must not come back for ever: in the end a seller is asked."""
         try:
-            await self._answer(job)
+            await self._answer(held)
         except (Conflict, Unavailable, Uncertain):
             raise
         except Exception as failure:  # Top of the desk: kept with its reason.
+            job = held.job
             log.exception("price.failed", order_id=job.order_no, attempt=job.attempts)
-            await self._unanswered(job, type(failure).__name__)
+            await self._unanswered(held, type(failure).__name__)
 
-    def _take(self, work: QuotingWork, now: datetime, owed: Sequence[Debt]) -> Sequence[PriceJob]:
+    def _take(
+        self, work: QuotingWork, now: datetime, owed: Sequence[Debt], limit: int
+    ) -> Sequence[Held]:
         for debt in owed:
             debt(work.price_jobs)
-        jobs = work.price_jobs.take(now, now + LEASE, 1)
-        for job in jobs:
-            self._tell(work, job, StartPricing(job.version), now)
-        return jobs
+        seen: list[Held] = []
 
-    async def _answer(self, job: PriceJob) -> None:
-        order = await self._store.read(lambda work: rebuild(work.orders.history(job.order_no)))
+        def goes_with(job: PriceJob) -> bool:
+            # A file is measured in a place of its own: the next who looks takes that question.
+            one = self._read(work, job)
+            seen.append(one)
+            return len(seen) == 1 or (seen[0].is_quick and one.is_quick)
+
+        jobs = work.price_jobs.take(now, now + LEASE, limit, goes_with)
+        return [self._begun(work, job, one, now) for job, one in zip(jobs, seen, strict=False)]
+
+    def _read(self, work: QuotingWork, job: PriceJob) -> Held:
+        loaded = self._master.load(work, job.order_no)
+        known = [
+            work.measurements.get(position.file_sha256 or "", UNIT, KERNEL_VERSION)
+            if position.sku is None
+            else None
+            for position in loaded.order.positions
+        ]
+        return Held(job, loaded, known)
+
+    def _begun(self, work: QuotingWork, job: PriceJob, read: Held, now: datetime) -> Held:
+        begun = self._tell(work, read.loaded, StartPricing(job.version), now)
+        return Held(job, Loaded(begun.order, read.loaded.trace_id), read.known)
+
+    async def _answer(self, held: Held) -> None:
+        job, order = held.job, held.loaded.order
         if order.price.version != job.version:
             await self._store.write(lambda work: work.price_jobs.done(job))
             return
         try:
-            outcomes = [await self._measured(job, position) for position in order.positions]
+            outcomes = [
+                known or await self._measured(job, position)
+                for position, known in zip(order.positions, held.known, strict=True)
+            ]
         except EngineUnavailable as away:
-            await self._unanswered(job, str(away))
+            await self._unanswered(held, str(away))
             return
         except QuestionLost:
             return
         reach(AFTER_MEASURE)
         priced = quote_order([_item(p) for p in order.positions], outcomes, self._book)
-        await self._write_down(job, answer(job.version, priced))
+        await self._write_down(held, answer(job.version, priced))
         reach(AFTER_ANSWER)
 
     async def _measured(self, job: PriceJob, position: Position) -> Outcome | None:
@@ -242,12 +234,11 @@ class PriceDesk:
         return known or await self._measure(job, sha256)
 
     async def _measure(self, job: PriceJob, sha256: str) -> Outcome:
-        lease_ends = self._clock.now() + LEASE
-        if not await self._store.write(lambda work: work.price_jobs.renew(job, lease_ends)):
-            raise QuestionLost("Another worker holds the question now; its answer counts.")
+        await self._renew(job)
         try:
             async with self._files.open(sha256) as path:
-                outcome = await self._engine.measure(ModelFile(path, UNIT), DEADLINE)
+                measuring = self._engine.measure(ModelFile(path, UNIT), DEADLINE)
+                outcome = await held(measuring, partial(self._renew, job))
         except FileNotFound:
             return Manual((Finding("file_lost", "The model file is not in the store."),))
         if isinstance(outcome, Measurement) or not _is_about_the_machine(outcome):
@@ -257,23 +248,33 @@ class PriceDesk:
             )
         return outcome
 
-    async def _write_down(self, job: PriceJob, command: OrderCommand) -> None:
+    async def _renew(self, job: PriceJob) -> None:
+        lease_ends = self._clock.now() + LEASE
+        if not await self._store.write(lambda work: work.price_jobs.renew(job, lease_ends)):
+            raise QuestionLost("Another worker holds the question now; its answer counts.")
+
+    async def _write_down(self, held: Held, command: OrderCommand) -> None:
         now = self._clock.now()
 
         def unit(work: QuotingWork) -> None:
-            if not work.price_jobs.done(job):
+            if not work.price_jobs.done(held.job):
                 return  # Another worker holds the question now; its answer counts.
-            order = self._tell(work, job, command, now).order
-            rule = self._rule(work, order)
-            if rule is not None:
-                self._tell(work, job, ApproveOrder(rule), now, Actor(ActorKind.RULE, rule))
+            order = self._master.again(work, held.loaded)
+            self._tell(work, order, command, now, lambda priced: self._approval(work, priced))
 
         await self._store.write(unit)
 
-    async def _unanswered(self, job: PriceJob, why: str) -> None:
+    def _approval(self, work: QuotingWork, priced: Order) -> tuple[OrderCommand, Cause] | None:
+        rule = self._rule(work, priced)
+        if rule is None:
+            return None
+        return ApproveOrder(rule), _cause(Actor(ActorKind.RULE, rule), ApproveOrder)
+
+    async def _unanswered(self, held: Held, why: str) -> None:
         """The engine was away: the question waits, and after some tries a seller is asked."""
+        job = held.job
         if job.attempts >= ATTEMPTS:
-            await self._write_down(job, RecordPricingFailure(job.version, why))
+            await self._write_down(held, RecordPricingFailure(job.version, why))
             return
         due = self._clock.now() + PAUSE
         await self._store.write(lambda work: work.price_jobs.put_back(job, due))
@@ -281,14 +282,17 @@ class PriceDesk:
     def _tell(
         self,
         work: QuotingWork,
-        job: PriceJob,
+        loaded: Loaded,
         command: OrderCommand,
         now: datetime,
-        actor: Actor | None = None,
+        then: Then | None = None,
     ) -> Handled:
-        actor = actor or Actor(ActorKind.ENGINE, KERNEL_VERSION)
-        cause = Cause(actor, type(command).__name__, "quoting", "")
-        return self._master.apply(work, job.order_no, command, cause, now)
+        cause = _cause(Actor(ActorKind.ENGINE, KERNEL_VERSION), type(command))
+        return self._master.apply_to(work, loaded, command, cause, now, then)
+
+
+def _cause(actor: Actor, command: type) -> Cause:
+    return Cause(actor, command.__name__, "quoting", "")
 
 
 def answer(version: int, priced: PricedOrder | ManualReasons) -> RecordPrice | RecordManual:

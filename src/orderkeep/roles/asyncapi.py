@@ -6,10 +6,12 @@ from typing import Any
 import msgspec
 
 import orderkeep
+from orderkeep.adapters.crm_http.settings import CrmHttpSettings
 from orderkeep.adapters.kafka import TESTED, TOPIC
 from orderkeep.adapters.mes_http.settings import MesHttpSettings
 from orderkeep.adapters.rabbitmq.topology import EXCHANGE, inbox_queue
 from orderkeep.delivery.cloud_events import AMQP_PREFIX, BATCH, STRUCTURED, Attributes
+from orderkeep.http.door.callbacks import PREFIX
 from orderkeep.orders.announce import routes
 from orderkeep.roles.contracts import Contract, JsonObject, components, contracts
 
@@ -17,8 +19,8 @@ _SCHEMAS = "#/components/schemas/{name}"
 _HEADERS = "CloudEventHeaders"
 _DESCRIPTION = """\
 Messages between orderkeep's own processes (`envelopes`), to partners and whoever else listens
-(`events`), and to and from a MES behind HTTP (`mes`). Accepting orders is plain HTTP and described
-in `/openapi.json`.
+(`events`), and to and from a MES and a CRM behind HTTP (`mes`, `crm`). Accepting orders is plain
+HTTP and described in `/openapi.json`.
 
 A message of a kind and version never changes. A new version is a new message beside the old one."""
 
@@ -65,6 +67,11 @@ def _servers() -> JsonObject:
             "protocol": "http",
             "description": "A MES behind HTTP; every path and name can be set.",
         },
+        "crm": {
+            "host": "crm.example",
+            "protocol": "http",
+            "description": "A CRM behind HTTP; every path and name can be set.",
+        },
     }
 
 
@@ -74,7 +81,8 @@ def _servers() -> JsonObject:
 def _channels(known: Sequence[Contract]) -> JsonObject:
     mes = MesHttpSettings(base_url="http://mes.example")
     envelopes = {
-        f"envelopes.{kind}": _envelope_channel(kind, known) for kind in sorted(routes(floor=True))
+        f"envelopes.{kind}": _envelope_channel(kind, known)
+        for kind in sorted(routes(floor=True, crm=True))
     }
     inside = [one for one in known if one.family == "envelopes"]
     return envelopes | {
@@ -94,12 +102,35 @@ def _channels(known: Sequence[Contract]) -> JsonObject:
             mes.lookup_path, "mes", _named(known, "mes.jobs.v1"),
             "What a look-up, a listing or a question for changes finds.",
         ),
+        "mes.callbacks": _channel(
+            f"{PREFIX}mes", "door", _named(known, "mes.job.v1"),
+            "The MES says by itself how far a job has come, and signs it.",
+        ),
+    } | _crm_channels(known)  # fmt: skip
+
+
+def _crm_channels(known: Sequence[Contract]) -> JsonObject:
+    crm = CrmHttpSettings(base_url="http://crm.example")
+    return {
+        "crm.orders": _channel(
+            crm.tell_path, "crm", _named(known, "crm.news.v1", "crm.order.v1"),
+            "News of an order in its sequence, and what the CRM then has of it.",
+        )
+        | {"parameters": {"order_no": {"description": "Our number of the order."}}},
+        "crm.commands": _channel(
+            crm.commands_path, "crm", _named(known, "crm.commands.v1"),
+            "What people decided at the CRM; GET it again behind the last cursor.",
+        ),
+        "crm.callbacks": _channel(
+            f"{PREFIX}crm", "door", _named(known, "crm.command.v1"),
+            "The CRM says by itself what its people decided, and signs it.",
+        ),
     }  # fmt: skip
 
 
 def _envelope_channel(kind: str, known: Sequence[Contract]) -> JsonObject:
     theirs = [one for one in known if one.key.startswith(f"envelopes.{kind}.v")]
-    queues = ", ".join(f"`{inbox_queue(name)}`" for name in routes(floor=True)[kind])
+    queues = ", ".join(f"`{inbox_queue(name)}`" for name in routes(floor=True, crm=True)[kind])
     return _channel(kind, "rabbitmq", theirs, f"Goes to the queues {queues}.") | {
         "bindings": {
             "amqp": {
@@ -125,20 +156,24 @@ def _named(known: Sequence[Contract], *keys: str) -> list[Contract]:
 
 
 def _operations() -> JsonObject:
-    inside = ["envelopes", *(f"envelopes.{kind}" for kind in sorted(routes(floor=True)))]
+    inside = ["envelopes", *(f"envelopes.{kind}" for kind in sorted(routes(floor=True, crm=True)))]
     said = {f"carry.{channel}": _operation("send", channel) for channel in inside}
     heard = {f"take.{channel}": _operation("receive", channel) for channel in inside}
     return said | heard | {
         "tell.partners": _operation("send", "events"),
-        "ask.mes": _operation("send", "mes.orders", ["order.v1"])
-        | {
-            "reply": {
-                "channel": {"$ref": "#/channels/mes.orders"},
-                "messages": [{"$ref": "#/channels/mes.orders/messages/job.v1"}],
-            }
-        },
+        "ask.mes": _operation("send", "mes.orders", ["order.v1"]) | _reply("mes.orders", "job.v1"),
         "look.at.mes": _operation("receive", "mes.jobs"),
+        "hear.mes": _operation("receive", "mes.callbacks"),
+        "tell.crm": _operation("send", "crm.orders", ["news.v1"])
+        | _reply("crm.orders", "order.v1"),
+        "look.at.crm": _operation("receive", "crm.commands"),
+        "hear.crm": _operation("receive", "crm.callbacks"),
     }  # fmt: skip
+
+
+def _reply(channel: str, message: str) -> JsonObject:
+    answered = [{"$ref": f"#/channels/{channel}/messages/{message}"}]
+    return {"reply": {"channel": {"$ref": f"#/channels/{channel}"}, "messages": answered}}
 
 
 def _operation(action: str, channel: str, only: Sequence[str] = ()) -> JsonObject:

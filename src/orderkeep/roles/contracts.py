@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from orderkeep.adapters.crm_http.shapes import CrmCommand, CrmCommands, CrmNews, CrmOrderShown
 from orderkeep.adapters.mes_http.shapes import MesJobShown, MesOrder, MesPage
 from orderkeep.delivery.cloud_events import CloudEvent
 from orderkeep.http.door.event_data import FACTS, Announcement
@@ -18,6 +19,12 @@ from orderkeep.orders.messages import BODIES
 
 JsonObject = dict[str, Any]
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
+_CRM: Sequence[tuple[str, type[msgspec.Struct]]] = (
+    ("command", CrmCommand),
+    ("commands", CrmCommands),
+    ("news", CrmNews),
+    ("order", CrmOrderShown),
+)
 _WORDS_FOR_READERS = {"description", "title"}
 
 
@@ -25,8 +32,8 @@ _WORDS_FOR_READERS = {"description", "title"}
 class Contract:
     """One kind and version of a message.
 
-    ``family`` is ``envelopes`` (between our own processes), ``events`` (to partners, the CRM and
-    whoever else listens) or ``mes``. ``shape`` is the whole message, for an envelope its body.
+    ``family`` is ``envelopes`` (between our own processes), ``events`` (to partners and whoever
+    else listens), ``mes`` or ``crm``. ``shape`` is the whole message, for an envelope its body.
     """
 
     family: str
@@ -59,6 +66,8 @@ def contracts() -> Iterator[Contract]:
         yield Contract("events", type_, event_shape(type_), facts)
     for name, shape in (("job", MesJobShown), ("jobs", MesPage), ("order", MesOrder)):
         yield Contract("mes", f"{name}.v1", shape, shape)
+    for name, said in _CRM:
+        yield Contract("crm", f"{name}.v1", said, said)
 
 
 @cache

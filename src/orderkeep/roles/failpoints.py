@@ -11,10 +11,15 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+import structlog
+
 from orderkeep.kernel.errors import Fault, Invalid
 from orderkeep.kernel.failpoints import FAILPOINTS, install
 
 _ONE = re.compile(r"([a-z_.]+):(kill|stop|error|delay=\d{1,6})(?:@(\d{1,6}))?")
+
+
+log = structlog.get_logger()
 
 
 class FailpointError(RuntimeError):
@@ -46,6 +51,8 @@ def _handler(plan: dict[str, tuple[str, int]]) -> Callable[[str], None]:
         passages[name] += 1
         action, at = plan[name]
         if passages[name] == at:
+            # Said before it is done: who is killed here says nothing more.
+            log.warning("failpoint.struck", failpoint=name, action=action, passage=at)
             _do(action)
 
     return pass_by

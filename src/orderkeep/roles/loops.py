@@ -13,6 +13,10 @@ POLL_S = 1.0
 PAUSE_AFTER_FAILURE_S = 1.0
 STEP_ASIDE_S = 0.05
 """How long a worker waits before each step while many orders come in at once."""
+FAR_ASIDE_S = 5.0
+"""The same, at most, while orders are turned away: what is kept can be moved on later."""
+LOOK_S = 0.5
+"""How often who stands aside looks whether that is over."""
 
 
 async def loop(
@@ -22,24 +26,36 @@ async def loop(
     topic: str,
     stop: asyncio.Event,
     poll_s: float = POLL_S,
-    in_a_rush: Callable[[], bool] = lambda: False,
+    aside_s: Callable[[], float] = lambda: 0.0,
 ) -> None:
     """Run ``step`` until it finds nothing, wait for the bell or the poll, and again.
 
-    In a rush it steps aside before each step: the event loop belongs to who stands at the door.
-    A failing step is logged and tried again after a pause: what it worked on is on disk.
+    In a rush it steps ``aside_s`` before each step: the event loop belongs to who stands at the
+    door.
+    A failing step is logged and tried again after a pause: what it worked on is on disk. Where it
+    failed is told once for failures that are alike: a full disk would fill itself with them.
     """
+    told = ""
     while not stop.is_set():
-        if in_a_rush():
-            await _rest(stop, STEP_ASIDE_S)
+        await _step_aside(stop, aside_s)
         try:
             found = await step()
         except Exception as failure:  # Top of a worker loop.
-            log.exception("worker.step_failed", worker=name, reason=type(failure).__name__)
+            reason = type(failure).__name__
+            log.exception("worker.step_failed", worker=name, reason=reason, exc_info=told != reason)
+            told = reason
             await _rest(stop, PAUSE_AFTER_FAILURE_S)
             continue
+        told = ""
         if not found:
             await bells.wait(topic, poll_s)
+
+
+async def _step_aside(stop: asyncio.Event, aside_s: Callable[[], float]) -> None:
+    waited = 0.0
+    while (wanted := aside_s()) > waited and not stop.is_set():
+        await _rest(stop, min(LOOK_S, wanted - waited))
+        waited += LOOK_S
 
 
 async def _rest(stop: asyncio.Event, seconds: float) -> None:

@@ -2,74 +2,75 @@
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
-from random import Random
 from time import monotonic
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
-from zoneinfo import ZoneInfo
 
 from orderkeep.adapters.embedded import EmbeddedTransport
 from orderkeep.adapters.files import LocalFiles
-from orderkeep.adapters.mes_floor import FloorMes
-from orderkeep.adapters.mes_http import MesHttp, MesHttpSettings
 from orderkeep.adapters.sql.explain import facts_of
 from orderkeep.adapters.sql.ledger import ledger_of
 from orderkeep.adapters.sql.opening import AnyStore, is_shared, migrate, opened
 from orderkeep.adapters.sql.tally import tally
 from orderkeep.adapters.sql.work import SqlWork
-from orderkeep.bridge.dispatch import Bridge, BridgeSettings
+from orderkeep.bridge.crm import CRM
+from orderkeep.bridge.dispatch import Bridge
+from orderkeep.bridge.forgetting import Forgetting
 from orderkeep.bridge.gate import GatedMes
-from orderkeep.bridge.hearing import WORDS, Hearing
-from orderkeep.bridge.pace import Bounds
-from orderkeep.bridge.pausing import Terms
-from orderkeep.bridge.ports import RECALLED, Capabilities, Mes
-from orderkeep.bridge.telling import DESTINATION, Teller
-from orderkeep.bridge.windows import Maintenance, read_windows
+from orderkeep.bridge.ports import Mes
 from orderkeep.config import Settings, database_path, files_path
 from orderkeep.delivery.inbox import InboxWorker
 from orderkeep.delivery.relay import Relay
 from orderkeep.delivery.replay import Replayer
 from orderkeep.delivery.search import Search
 from orderkeep.delivery.tally import Counting
-from orderkeep.doctor.snapshot import Sample
 from orderkeep.files.leftovers import Leftovers
 from orderkeep.files.lookup import FileLookup
 from orderkeep.files.upload import Files
 from orderkeep.floor.workshop import Workshop
+from orderkeep.http.admission import BOUNDS, Admission
 from orderkeep.intake.accept import Intake
 from orderkeep.intake.checks import Catalogue
+from orderkeep.intake.homes import ACCEPTING, Homes
+from orderkeep.intake.polling import Poller
 from orderkeep.intake.submission import SubmissionBody
 from orderkeep.kernel.bells import Bells
 from orderkeep.kernel.clock import Clock, SystemClock
-from orderkeep.kernel.errors import Fault, Invalid
 from orderkeep.kernel.ids import Ids, PartnerId
 from orderkeep.ledger.asking import Asking
-from orderkeep.ledger.balance import Carried
+from orderkeep.ledger.balance import Difference
+from orderkeep.ledger.crm import differences as crm_differences
 from orderkeep.ledger.keeping import Keeper, Tables
-from orderkeep.ledger.reconcile import Kind, Repair, Ways
-from orderkeep.ledger.reconciler import Reconciler, ReconcileSettings
-from orderkeep.ledger.repairing import Repairs
+from orderkeep.ledger.reconciler import Reconciler
+from orderkeep.ledger.shadowing import Comparing
 from orderkeep.ledger.worklist import LostLooks, Worklist
-from orderkeep.orders.announce import routes
+from orderkeep.observe.traffic import Traffic
+from orderkeep.orders.home import is_made_here
 from orderkeep.orders.master import OrderMaster
 from orderkeep.orders.order import Order, PriceState, Stage
 from orderkeep.orders.policy import Policy
 from orderkeep.quoting.desk import PriceDesk
 from orderkeep.quoting.price_book import PriceBook, example_book, read_price_book
 from orderkeep.quoting.workers import Workers
+from orderkeep.roles.carrying import broker_watch, carried, carrying, overdue
+from orderkeep.roles.crm import CrmParts, crm_parts
+from orderkeep.roles.mes import bridge_settings, mes_of, reconciler_of
 from orderkeep.roles.replaying import replayer_of
+from orderkeep.roles.routing import routes_of
+from orderkeep.roles.taking_over import pollers, source_keeper, trying_again
+from orderkeep.roles.trying_again import TryingAgain
 from orderkeep.sla.watch import Watch
 
 if TYPE_CHECKING:
     from orderkeep.adapters.kafka.transport import KafkaTransport
     from orderkeep.adapters.rabbitmq.transport import RabbitTransport
     from orderkeep.adapters.rabbitmq.watch import BrokerWatch
+    from orderkeep.roles.sources import SourceKeeper
 
 
 OLD_UPLOAD = timedelta(days=1)
@@ -94,6 +95,7 @@ class Parts:
     workshop: Workshop
     mes: Mes
     bridge: Bridge
+    crm: CrmParts | None
     transport: "EmbeddedTransport | RabbitTransport | KafkaTransport"
     relay: Relay
     counting: Counting
@@ -106,10 +108,19 @@ class Parts:
     watch: Watch
     replayer: Replayer
     leftovers: Leftovers
+    forgetting: Forgetting
     balances: Keeper
     reconciler: Reconciler
     worklist: Worklist
     lost_looks: LostLooks
+    sources: "SourceKeeper | None"
+    """Where the configuration names sources at a broker."""
+    pollers: tuple[Poller, ...]
+    comparing: Comparing
+    again: TryingAgain
+    homes: Homes
+    admission: Admission = field(default_factory=lambda: Admission(BOUNDS))
+    """Whom the door lets in; workers leave the machine to it when too many come."""
 
 
 async def build(
@@ -143,20 +154,21 @@ async def build(
     if roles is None or "quoter" in roles:
         await stack.enter_async_context(workers)
     workshop = Workshop(store, clock, ids)
-    mes = await _mes(settings, workshop, clock, stack)
-    master = OrderMaster(store, clock, ids, policy)
+    mes = await mes_of(settings, workshop, clock, stack)
+    master = OrderMaster(store, clock, ids, policy, crm=settings.crm.url is not None)
     # Whoever can see that we live can also see which work orders we hold.
     lives = store.presence
     pace, holder = bridge_settings(settings), lives.holder if lives else _holder(ids)
     bridge = Bridge(store.behind, master, mes, clock, pace, holder, lives)
+    if bridge.places is not None:
+        stack.push_async_callback(bridge.places.leave)
+    crm = await crm_parts(settings, store.behind, master, clock, holder, lives, stack)
     asking = Asking(GatedMes(mes, bridge.gate), bridge.gate)
     transport, search = carrying(settings, store, clock, bells)
     broker = broker_watch(settings, transport)
     counting = Counting(
         store,
-        lambda work, newest, before: tally(
-            work, routes(floor=settings.mes == "floor"), newest, before
-        ),
+        lambda work, *asked: tally(work, routes_of(settings), *asked),
         lambda: broker.books if broker else None,
         clock,
     )
@@ -166,7 +178,27 @@ async def build(
     tables = Tables(
         lambda work, now: ledger_of(work).balance(now),
         lambda work, no: facts_of(work, no, policy),
+        _beside(settings, counting),
     )
+    if roles is None or "relay" in roles:
+        await _remember_routes(settings, store, clock)
+    homes = Homes(store)
+    if roles is None or roles & ACCEPTING:
+        await homes.begin()
+    intake = Intake(
+        store,
+        store.accepting(policy),
+        lambda: catalogue(book),
+        promise(policy),
+        clock,
+        ids,
+        lookup,
+        homes.of,
+    )
+    leads = partial(store.leads, "bridge")
+    sources = source_keeper(settings, store, intake, master, leads, clock, ids)
+    if sources is not None:
+        stack.push_async_callback(sources.stop)
     return Parts(
         settings=settings,
         store=store,
@@ -178,18 +210,11 @@ async def build(
         master=master,
         files=Files(store, keeper, clock, ids, max_bytes=max_bytes, kept=lookup.remember),
         keeper=keeper,
-        intake=Intake(
-            store,
-            store.accepting(policy),
-            lambda: catalogue(book),
-            promise(policy),
-            clock,
-            ids,
-            lookup,
-        ),
+        intake=intake,
         workshop=workshop,
         mes=mes,
         bridge=bridge,
+        crm=crm,
         transport=transport,
         relay=Relay(store.behind, transport, clock),
         counting=counting,
@@ -199,97 +224,49 @@ async def build(
             InboxWorker(store.behind, "quoting", desk.handle, clock, transport.traffic),
             InboxWorker(store.behind, "bridge", bridge.handle, clock, transport.traffic),
             InboxWorker(store.behind, "floor", workshop.order_cancelled, clock, transport.traffic),
+            *_crm_inbox(crm, store, clock, transport.traffic),
         ),
         desk=desk,
         watch=Watch(store.behind, master, clock),
         replayer=replayer_of(settings, store, clock, ids),
         leftovers=Leftovers(store.behind, keeper, clock),
+        forgetting=Forgetting(store.behind, clock, settings.unknown_kept),
         balances=Keeper(
             store, tables, clock, lambda: monotonic() * 1000, partial(carried, counting)
         ),
         reconciler=reconciler_of(settings, store, master, asking, clock),
         worklist=Worklist(store, clock, asks=settings.mes == "http"),
         lost_looks=LostLooks(store.behind, asking, clock),
+        sources=sources,
+        pollers=tuple(pollers(settings, store, intake, master, clock, ids)),
+        homes=homes,
+        again=trying_again(settings, store, intake, master, clock, ids),
+        comparing=Comparing(store, settings.sources, asking, clock),
     )
 
 
-def carrying(
-    settings: Settings, store: AnyStore, clock: Clock, bells: Bells
-) -> "tuple[EmbeddedTransport | RabbitTransport | KafkaTransport, Search | None]":
-    """What carries envelopes, not open yet, and who looks for those that it lost.
-
-    Raises:
-        Invalid: what RabbitMQ or Kafka needs is not installed.
-    """
-    wanted = routes(floor=settings.mes == "floor")
-    if settings.transport_url == "embedded:":
-        return EmbeddedTransport(store.behind, wanted, clock), None
-    back = partial(bells.ring, "relay")
-    if settings.transport_url.startswith("kafka"):
-        kafka = _kafka()(settings.transport_url, store.behind, wanted, clock, back=back)
-        return kafka, Search(store.behind, wanted, kafka.is_quiet, clock)
-    transport = _rabbitmq()(
-        settings.transport_url,
-        store.behind,
-        wanted,
-        clock,
-        Random(),  # noqa: S311  # How long to wait before connecting anew is no secret.
-        back=back,
-    )
-    return transport, Search(store.behind, wanted, transport.is_quiet, clock)
+async def _remember_routes(settings: Settings, store: AnyStore, clock: Clock) -> None:
+    """Before anything is carried by them: what is carried from now on is meant for them."""
+    wanted, now = routes_of(settings), clock.now()
+    await store.write(lambda work: work.routes.remember(wanted, now))
 
 
-def carried(counting: Counting) -> Carried | None:
-    """The newest count of envelopes, as the balance shows it."""
-    if counting.last is None:
-        return None
-    flows = counting.last.flows
-    return Carried(
-        published=sum(one.published for one in flows),
-        consumed=sum(one.consumed for one in flows),
-        parked=sum(one.parked for one in flows),
-    )
+def _beside(
+    settings: Settings, counting: Counting
+) -> Callable[[Any, datetime], Sequence[Difference]]:
+    """What other systems than the MES do not know or have lost, as the tables show it."""
+    if settings.crm.url is None:
+        return lambda _work, _now: overdue(counting)
+    late = partial(crm_differences, late_after=settings.crm.late_after)
+    return lambda work, now: [*late(work, now), *overdue(counting)]
 
 
-def broker_watch(settings: Settings, transport: object) -> "BrokerWatch | None":
-    """Whoever looks at RabbitMQ from outside; nobody, where we may not ask."""
-    url = settings.broker_management_url
-    if url is None or not settings.transport_url.startswith("amqp"):
-        return None
-    from orderkeep.adapters.rabbitmq.transport import RabbitTransport as Chosen  # noqa: PLC0415
-    from orderkeep.adapters.rabbitmq.watch import BrokerWatch as Watching  # noqa: PLC0415
-    from orderkeep.adapters.rabbitmq_management import RabbitManagement  # noqa: PLC0415
-
-    def look() -> Sample:
-        with RabbitManagement(url) as broker:
-            return broker.sample()
-
-    assert isinstance(transport, Chosen)  # noqa: S101  # The address says so.
-    wanted = routes(floor=settings.mes == "floor")
-    vhost = unquote(urlsplit(settings.transport_url).path.removeprefix("/")) or "/"
-    return Watching(look, wanted, vhost, transport.see)
-
-
-def _rabbitmq() -> "type[RabbitTransport]":
-    """Imported when asked for: whoever runs without a broker needs none of its packages."""
-    try:
-        from orderkeep.adapters.rabbitmq.transport import (  # noqa: PLC0415
-            RabbitTransport as Chosen,
-        )
-    except ImportError as missing:
-        sentence = f"RabbitMQ needs `pip install orderkeep[scale]`: {missing}"
-        raise Invalid([Fault("ORDERKEEP_TRANSPORT_URL", "not-installed", sentence)]) from missing
-    return Chosen
-
-
-def _kafka() -> "type[KafkaTransport]":
-    """As RabbitMQ's."""
-    try:
-        from orderkeep.adapters.kafka.transport import KafkaTransport as Chosen  # noqa: PLC0415
-    except ImportError as missing:
-        sentence = f"Kafka needs `pip install orderkeep[kafka]`: {missing}"
-        raise Invalid([Fault("ORDERKEEP_TRANSPORT_URL", "not-installed", sentence)]) from missing
-    return Chosen
+def _crm_inbox(
+    crm: CrmParts | None, store: AnyStore, clock: Clock, traffic: Traffic
+) -> tuple[InboxWorker[SqlWork], ...]:
+    if crm is None:
+        return ()
+    return (InboxWorker(store.behind, CRM, crm.desk.handle, clock, traffic),)
 
 
 def policy_of(settings: Settings) -> Policy:
@@ -334,7 +311,8 @@ def promise(policy: Policy) -> Any:
 def auto_approval(work: SqlWork, order: Order) -> str | None:
     """The rule for trusted partners: below their limit, and nothing in its way."""
     price = order.price
-    plain = order.stage is Stage.PRICE_CALCULATED and price.state is PriceState.READY
+    ready = order.stage is Stage.PRICE_CALCULATED and price.state is PriceState.READY
+    plain = ready and is_made_here(order.home)
     if not plain or order.hold or price.consent_needed or order.partner_id is None:
         return None
     limit = _limit(work, order.partner_id)
@@ -345,103 +323,6 @@ def auto_approval(work: SqlWork, order: Order) -> str | None:
 
 def _limit(work: SqlWork, partner_id: PartnerId) -> Decimal | None:
     return work.access.partner(partner_id).auto_approve_below
-
-
-async def _mes(settings: Settings, workshop: Workshop, clock: Clock, stack: AsyncExitStack) -> Mes:
-    if settings.mes == "floor":
-        return FloorMes(workshop, clock)
-    return await stack.enter_async_context(MesHttp(mes_http_settings(settings)))
-
-
-def mes_http_settings(settings: Settings) -> MesHttpSettings:
-    """The HTTP adapter's settings from ours."""
-    given = settings.mes_http
-    name, _, value = (given.auth_header or "").partition(":")
-    return MesHttpSettings(
-        base_url=settings.mes_url or "",
-        capabilities=Capabilities(
-            idempotency=given.idempotency,
-            lookup=given.lookup,
-            recall=given.recall,
-            listing=given.listing,
-            visibility_lag=given.visibility_lag,
-            # What says by itself how far it has come is not asked besides: two roads for the same
-            # words would have one overtake the other.
-            tells=given.changes or given.callback_secret is not None,
-        ),
-        connect_timeout=given.connect_timeout,
-        # Waiting for a free connection must not eat up the whole call.
-        pool_timeout=min(timedelta(seconds=5), given.total_timeout / 2),
-        read_timeout=given.read_timeout,
-        total_timeout=given.total_timeout,
-        recalled_statuses=_recalled_words(given.words),
-        auth_header=(name.strip(), value.strip()) if name else None,
-        **given.names,  # type: ignore[arg-type]  # Names of paths and fields: all texts.
-    )
-
-
-def _recalled_words(words: Mapping[str, str]) -> frozenset[str]:
-    """This MES's words for a job that will not be made: the usual ones, and what we were told."""
-    return (RECALLED - words.keys()) | {
-        theirs for theirs, ours in words.items() if ours == "recalled"
-    }
-
-
-def bridge_settings(settings: Settings) -> BridgeSettings:
-    """How the bridge paces itself."""
-    given = settings.mes_http
-    words = tuple(given.words.items())
-    return BridgeSettings(
-        concurrency=given.concurrency,
-        poll=given.poll,
-        pause=given.pause,
-        words=WORDS + words,
-        maintenance=maintenance_of(settings),
-        longest=given.total_timeout + timedelta(seconds=10),
-    )
-
-
-def maintenance_of(settings: Settings) -> Maintenance:
-    """When the MES is being worked on, by the clock on its wall."""
-    windows = read_windows(settings.mes_http.maintenance or "")
-    return Maintenance(windows, ZoneInfo(settings.time_zone))
-
-
-def terms(settings: Settings) -> dict[str, Terms]:
-    """Every foreign system that this installation calls, by its name."""
-    given = settings.mes_http
-    bounds = Bounds(given.concurrency, given.pause)
-    return {DESTINATION: Terms(bounds, maintenance_of(settings), given.title)}
-
-
-def reconciler_of(
-    settings: Settings, store: AnyStore, master: OrderMaster, mes: Asking, clock: Clock
-) -> Reconciler:
-    """The standing comparison with the MES."""
-    given, pace, lag = (
-        settings.reconcile,
-        bridge_settings(settings),
-        mes.capabilities.visibility_lag,
-    )
-    words = dict(pace.words)
-    ways = Ways(lag, words, _recalled_words(settings.mes_http.words), given.stuck_after)
-    teller = Teller(master, clock)
-    hearing = Hearing(teller, words, pace.poll, lag)
-    # Our own floor is in the same database: it is compared when somebody asks.
-    every = given.every if settings.mes == "http" else timedelta(0)
-    policy = {
-        Kind.MISSING_THERE: Repair(given.missing_there),
-        Kind.DIFFERS: Repair(given.differs),
-    }
-    return Reconciler(
-        store.behind,
-        mes,
-        DESTINATION,
-        ways,
-        ReconcileSettings(every, given.lookups, policy),
-        Repairs(store.behind, teller, hearing, ways),
-        clock,
-    )
 
 
 def _holder(ids: Ids) -> str:

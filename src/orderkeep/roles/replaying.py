@@ -8,13 +8,12 @@ from orderkeep.delivery.replay import Replayer
 from orderkeep.kernel.clock import Clock
 from orderkeep.kernel.ids import Ids
 from orderkeep.ledger.already_done import already_done, faults_of
-from orderkeep.orders.announce import routes
+from orderkeep.roles.routing import routes_of
 
 
 def replayer_of(settings: Settings, store: Any, clock: Clock, ids: Ids) -> Replayer:
     """The replayer over this store."""
-    wanted = routes(floor=settings.mes == "floor")
-    return Replayer(store, wanted, already_done, faults_of, _audit, clock, ids)
+    return Replayer(store, routes_of(settings), already_done, faults_of, _audit, clock, ids)
 
 
 def _audit(work: Any, now: datetime, by: str, action: str, subject: str, why: str) -> None:

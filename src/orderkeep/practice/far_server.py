@@ -1,4 +1,4 @@
-"""The practice MES on a loopback socket: HTTP/1.1 by hand, because it has to be broken by hand.
+"""A practice far side on a loopback socket: HTTP/1.1 by hand, because it has to be broken by hand.
 
 A web framework would not let us reset a connection, stop inside a body or answer noise.
 """
@@ -16,10 +16,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import httptools
 
-from orderkeep.kernel.clock import SystemClock
-from orderkeep.practice.mes import PracticeMes
+from orderkeep.practice.far_side import FarSide
 from orderkeep.practice.mes_calls import Request
-from orderkeep.practice.mes_desk import Behaviour
 from orderkeep.practice.mes_faults import Answer, Manner
 from orderkeep.practice.mes_journal import Journal, JournalFailed
 
@@ -28,33 +26,33 @@ IDLE_SECONDS = 60.0
 _READ_SIZE = 64 << 10
 
 
-def run_practice_mes(
-    port: int, journal: Path, behaviour: Behaviour, announce: Callable[[str], None]
+def run_far_side(
+    port: int, journal: Path, build: Callable[[Journal], FarSide], announce: Callable[[str], None]
 ) -> None:
     """Serve until SIGTERM or SIGINT; ``announce`` gets the address once it is listening.
 
     Raises:
-        JournalInUse: another practice MES writes this journal.
+        JournalInUse: another process writes this journal.
         JournalFailed: the disk under the journal failed; nothing more was answered.
         OSError: the port is taken.
     """
     kept = Journal(journal)
     try:
-        asyncio.run(_serve(port, PracticeMes(kept, behaviour, SystemClock()), announce))
+        asyncio.run(_serve(port, build(kept), announce))
     finally:
         kept.close()
 
 
-async def _serve(port: int, mes: PracticeMes, announce: Callable[[str], None]) -> None:
+async def _serve(port: int, far: FarSide, announce: Callable[[str], None]) -> None:
     stop: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _end, stop)
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await _Connection(mes, reader, writer, stop).run()
+        await _Connection(far, reader, writer, stop).run()
 
     server = await asyncio.start_server(connected, "127.0.0.1", port)
-    autopilot = asyncio.create_task(_autopilot(mes, stop))
+    autopilot = asyncio.create_task(_autopilot(far, stop))
     announce(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     try:
         await stop
@@ -72,9 +70,9 @@ def _end(stop: "asyncio.Future[None]", error: Exception | None = None) -> None:
         stop.set_exception(error)
 
 
-async def _autopilot(mes: PracticeMes, stop: "asyncio.Future[None]") -> None:
+async def _autopilot(far: FarSide, stop: "asyncio.Future[None]") -> None:
     try:
-        await mes.run_autopilot()
+        await far.run_autopilot()
     except JournalFailed as error:
         _end(stop, error)
 
@@ -84,12 +82,12 @@ class _Connection:
 
     def __init__(
         self,
-        mes: PracticeMes,
+        far: FarSide,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         stop: "asyncio.Future[None]",
     ) -> None:
-        self._mes = mes
+        self._far = far
         self._reader = reader
         self._writer = writer
         self._stop = stop
@@ -107,7 +105,7 @@ class _Connection:
 
     async def _serve_requests(self) -> None:
         while (request := await self._next_request()) is not None:
-            async with self._mes.serving(request) as answer:
+            async with self._far.serving(request) as answer:
                 await self._deliver(answer)
             if answer.manner is not Manner.WHOLE:
                 return
