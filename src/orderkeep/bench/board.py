@@ -1,9 +1,12 @@
 """``orderkeep bench board``: what a list costs with few and with many orders behind it."""
 
 import asyncio
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -31,9 +34,12 @@ OPERATORS = (16, 256)
 FLAT = 1.3
 """How much slower the first page may be with the most orders than with the fewest."""
 
-_REPEATS = 300
+_ROUNDS = 10
+_REPEATS = 30
 _DEEP_PAGES = 40
 _CLAIMS = 400
+
+Read = Callable[[SqlWork], object]
 
 FILTERS: dict[str, Filter] = {
     "all open": Filter(),
@@ -91,9 +97,25 @@ class BoardReport(msgspec.Struct, frozen=True):
     no_double_claims: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Filled:
+    """A database with its number of orders in it."""
+
+    path: Path
+    rows: int
+    fill_s: float
+    file_bytes: int
+
+
 def board(*, rows: Sequence[int] = ROWS, folder: Path | None = None) -> BoardReport:
-    """Measure lists, counts, one order's page and claims at each number of orders."""
-    sizes = [_measured(number, folder) for number in sorted(rows)]
+    """Measure lists, counts, one order's page and claims at each number of orders.
+
+    The numbers take turns at every read, so that a slow minute of the machine hits all of them.
+    """
+    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    with tempfile.TemporaryDirectory(dir=folder, prefix="orderkeep-bench-") as place, runner:
+        filled = [_filled(Path(place), number) for number in sorted(rows)]
+        sizes = runner.run(_measured(filled))
     return BoardReport(
         sizes=sizes,
         flat=_flat(sizes[0], sizes[-1]),
@@ -101,30 +123,51 @@ def board(*, rows: Sequence[int] = ROWS, folder: Path | None = None) -> BoardRep
     )
 
 
-def _measured(rows: int, folder: Path | None) -> Size:
-    loop = asyncio.Runner(loop_factory=uvloop.new_event_loop)
-    with tempfile.TemporaryDirectory(dir=folder, prefix="orderkeep-bench-") as place, loop:
-        path = Path(place) / "orderkeep.db"
-        migrate(f"sqlite:///{path}")
-        started = perf_counter()
-        fill(path, rows, SystemClock().now())
-        took = perf_counter() - started
-        reads, races = loop.run(_measure(path, rows))
-        return Size(rows, round(took, 1), path.stat().st_size, reads, races)
+def _filled(place: Path, rows: int) -> _Filled:
+    path = place / f"{rows}.db"
+    migrate(f"sqlite:///{path}")
+    started = perf_counter()
+    fill(path, rows, SystemClock().now())
+    took = perf_counter() - started
+    print(f"{rows:,} orders written in {took:.0f} s", file=sys.stderr, flush=True)
+    return _Filled(path, rows, round(took, 1), path.stat().st_size)
 
 
-async def _measure(path: Path, rows: int) -> tuple[list[Timed], list[Race]]:
-    async with open_store(f"sqlite:///{path}", Bells(), serve=True) as store:
-        reads = [await _timed(store, what, read) for what, read in _reads(rows).items()]
-        deep = await _deep_cursor(store)
-        query = PageQuery(Filter(), after=deep)
-        reads.append(await _timed(store, "a page far down", lambda work: work.board.page(query)))
-        races = [await _race(store, number) for number in OPERATORS]
-    return reads, races
+async def _measured(filled: Sequence[_Filled]) -> list[Size]:
+    async with AsyncExitStack() as stack:
+        stores = [
+            await stack.enter_async_context(
+                open_store(f"sqlite:///{one.path}", Bells(), serve=True)
+            )
+            for one in filled
+        ]
+        wanted = [await _reads(store, one.rows) for store, one in zip(stores, filled, strict=True)]
+        reads = await _in_turns(stores, wanted)
+        races = [[await _race(store, number) for number in OPERATORS] for store in stores]
+    return [
+        Size(one.rows, one.fill_s, one.file_bytes, timed, raced)
+        for one, timed, raced in zip(filled, reads, races, strict=True)
+    ]
 
 
-def _reads(rows: int) -> dict[str, Callable[[SqlWork], object]]:
+async def _in_turns(
+    stores: Sequence[SqliteStore], wanted: Sequence[dict[str, Read]]
+) -> list[list[Timed]]:
+    """Each store's reads; for each read every store has its turn, round after round."""
+    timed: list[list[Timed]] = [[] for _ in stores]
+    for what in wanted[0]:
+        took: list[list[float]] = [[] for _ in stores]
+        for _ in range(_ROUNDS):
+            for store, reads, times in zip(stores, wanted, took, strict=True):
+                times.extend(await _times(store, reads[what]))
+        for found, times in zip(timed, took, strict=True):
+            found.append(Timed(what, sample(times, sum(times))))
+    return timed
+
+
+async def _reads(store: SqliteStore, rows: int) -> dict[str, Read]:
     chosen = Random(rows)
+    deep = PageQuery(Filter(), after=await _deep_cursor(store))
 
     def one_order(work: SqlWork) -> object:
         no = order_no(chosen.randint(1, rows))
@@ -135,6 +178,7 @@ def _reads(rows: int) -> dict[str, Callable[[SqlWork], object]]:
         **pages,
         "counts": lambda work: work.board.counts(OPERATOR),
         "one order and its history": one_order,
+        "a page far down": lambda work: work.board.page(deep),
     }
 
 
@@ -143,14 +187,13 @@ def _page(wanted: Filter) -> Callable[[SqlWork], Page]:
     return lambda work: work.board.page(query)
 
 
-async def _timed(store: SqliteStore, what: str, read: Callable[[SqlWork], object]) -> Timed:
+async def _times(store: SqliteStore, read: Read) -> list[float]:
     took: list[float] = []
-    started = perf_counter()
     for _ in range(_REPEATS):
         before = perf_counter()
         await store.read(read)
         took.append(perf_counter() - before)
-    return Timed(what, sample(took, perf_counter() - started))
+    return took
 
 
 async def _deep_cursor(store: SqliteStore) -> Cursor | None:

@@ -188,13 +188,13 @@ async def watching(
     """Operators at their boards; what they saw is added when they leave."""
     module = (sys.executable, "-m", "orderkeep.bench.operators")
     process = await asyncio.create_subprocess_exec(*module, stdin=PIPE, stdout=PIPE)
-    if process.stdin is None or process.stdout is None:
-        raise RuntimeError("the operators cannot be heard")
-    wanted = Watching(port, list(tokens), THINK_S, COUNTS_S, seed)
-    process.stdin.write(msgspec.json.encode(wanted) + b"\n")
-    if await process.stdout.readline() != b"open\n":
-        raise RuntimeError("the operators could not open their boards")
     try:
+        if process.stdin is None or process.stdout is None:
+            raise RuntimeError("the operators cannot be heard")
+        wanted = Watching(port, list(tokens), THINK_S, COUNTS_S, seed)
+        process.stdin.write(msgspec.json.encode(wanted) + b"\n")
+        if await process.stdout.readline() != b"open\n":
+            raise RuntimeError("the operators could not open their boards")
         yield
     finally:
         told, _ = await process.communicate(b"")  # the end of its input sends them home

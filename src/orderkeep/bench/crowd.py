@@ -33,14 +33,13 @@ SELECT n, 2, 'bench', 'api', printf('ref-%010d', n), :sha256,
     CASE WHEN r < 35 AND n % 7 = 0 THEN 'late' WHEN r < 35 AND n % 5 = 0 THEN 'at_risk'
          ELSE 'ok' END,
     :now + 21 * :day, 'au585_yellow × 1', 1,
-    CASE WHEN r BETWEEN 10 AND 11 THEN 'manual' WHEN r < 15 AND r > 9 THEN 'queued'
-         ELSE 'ready' END,
+    CASE WHEN r BETWEEN 10 AND 14 THEN 'manual' ELSE 'ready' END,
     '129.50', 'EUR',
     CASE WHEN r = 18 THEN 'client is asked' END, CASE WHEN r = 18 THEN :now + :day END,
     CASE WHEN r BETWEEN 20 AND 27 THEN 'op' || (n % 16) END, NULL,
     CASE WHEN r < 10 OR r > 19 THEN printf('work-%d', n) END,
     CASE WHEN r < 10 OR r > 19 THEN 'applied' END,
-    CASE WHEN r BETWEEN 10 AND 11 THEN 'price' END, r < 35, r < 10
+    CASE WHEN r BETWEEN 10 AND 14 THEN 'price' END, r < 35, r < 10
 FROM numbers
 """
 _EVENTS = """

@@ -8,22 +8,19 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
+from typing import Any
 
 import msgspec
 
-from orderkeep.access.keys import ApiKey, Partner, Quota, key_hint, key_sha256, new_key
-from orderkeep.adapters.sql.work import SqlWork
 from orderkeep.bench.knocker import MARK, Knocking
 from orderkeep.bench.load import Sample
-from orderkeep.bench.places import Place, migrated, opened
+from orderkeep.bench.partner import prepared
+from orderkeep.bench.places import Place
 from orderkeep.bench.server import Server, serving
-from orderkeep.kernel.clock import SystemClock
-from orderkeep.kernel.ids import Ids, PartnerId
+from orderkeep.kernel.ids import Ids
 
-PARTNER = PartnerId("bench")
 MATERIAL = "au585_yellow"
 BODY_BYTES = 1100
-_QUOTA = Quota(rate=1_000_000, per_seconds=1)
 _FACES = ((0, 2, 1), (0, 1, 3), (0, 3, 2), (1, 2, 3))
 _CORNERS = ((0.0, 0.0, 0.0), (10.0, 0.0, 0.0), (0.0, 10.0, 0.0), (0.0, 0.0, 10.0))
 
@@ -36,7 +33,14 @@ class Door:
     key: str
     body: str
 
-    async def load(self, clients: int, seconds: float, per_s: float | None = None) -> Sample:
+    async def load(
+        self,
+        clients: int,
+        seconds: float,
+        per_s: float | None = None,
+        *,
+        bears_refusals: bool = False,
+    ) -> Sample:
         """Let clients in another process post orders for a while; all at once, or so many a s."""
         before = self.server.cpu_s()
         wanted = Knocking(
@@ -47,6 +51,7 @@ class Door:
             clients=clients,
             seconds=seconds,
             per_s=per_s,
+            bears_refusals=bears_refusals,
         )
         taken = msgspec.json.decode(await knocked(wanted), type=Sample)
         used = self.server.cpu_s() - before
@@ -59,18 +64,29 @@ async def knocked(wanted: Knocking) -> bytes:
     Raises:
         RuntimeError: it failed; it has said why.
     """
-    module = (sys.executable, "-m", "orderkeep.bench.knocker")
-    process = await asyncio.create_subprocess_exec(*module, stdin=PIPE, stdout=PIPE)
-    printed, _ = await process.communicate(msgspec.json.encode(wanted))
-    if process.returncode != 0:
+    printed, status = await told("orderkeep.bench.knocker", wanted)
+    if status != 0:
         raise RuntimeError("the clients have stopped")
     return printed
+
+
+async def told(module: str, wanted: Any) -> tuple[bytes, int | None]:
+    """What a process of clients prints, and how it ends; it ends with us, at the latest."""
+    command = (sys.executable, "-m", module)
+    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
+    try:
+        printed, _ = await process.communicate(msgspec.json.encode(wanted))
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return printed, process.returncode
 
 
 @asynccontextmanager
 async def open_door(place: Place, roles: Sequence[str] = ()) -> AsyncIterator[Door]:
     """A server with the given roles (all without any), one partner with a key, and its file."""
-    key = await _prepare(place)
+    key = await prepared(place)
     async with serving(place, roles) as server:
         file_id = await asyncio.to_thread(_upload, server.ports["door"], key)
         yield Door(server, key, order_body(file_id))
@@ -87,23 +103,6 @@ def order_body(file_id: str) -> str:
     }
     short = len(msgspec.json.encode(order))
     return msgspec.json.encode({**order, "note": "x" * (BODY_BYTES - short)}).decode()
-
-
-async def _prepare(place: Place) -> str:
-    """A migrated database with the partner; returns its key."""
-    key = new_key(Ids())
-    await migrated(place)
-    async with opened(place) as store:
-        await store.write(lambda work: _add_partner(work, key))
-    return key
-
-
-def _add_partner(work: SqlWork, key: str) -> None:
-    now = SystemClock().now()
-    if work.access.partner_named("Bench") is None:
-        work.access.add_partner(Partner(PARTNER, "Bench", None, now))
-    kept = ApiKey(Ids().token(16), PARTNER, key_hint(key), _QUOTA, now)
-    work.access.add_key(kept, key_sha256(key))
 
 
 def _upload(port: int, key: str) -> str:

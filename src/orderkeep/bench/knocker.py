@@ -19,6 +19,8 @@ from orderkeep.bench.load import Sample, sample
 _MARK = b"@@@@@@@@@@@@@@@@@@@@@@@@"
 NAME_LENGTH = len(_MARK)
 CREATED = b"HTTP/1.1 201 "
+BUSY = b"HTTP/1.1 503 "
+AGAIN_S = 1.0
 
 
 class Knocking(msgspec.Struct, frozen=True):
@@ -33,6 +35,8 @@ class Knocking(msgspec.Struct, frozen=True):
     clients: int
     seconds: float
     per_s: float | None = None
+    bears_refusals: bool = False
+    """Whether to come again when told to, instead of giving up; it counts from when it was due."""
 
 
 MARK = _MARK.decode()
@@ -59,6 +63,8 @@ class Crowd:
         self.took: list[float] = []
         self.ends = 0.0
         self.wrong: bytes | None = None
+        self.bears_refusals = wanted.bears_refusals
+        self.refused = 0
 
     def request(self) -> bytes:
         """The next order, unlike every other."""
@@ -86,16 +92,27 @@ class Client(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._read += data
-        if not _is_whole(self._read):
+        if not is_whole(self._read):
             return
-        if not self._read.startswith(CREATED):
-            self._crowd.wrong = self._read
-        self._read = b""
-        now = perf_counter()
+        read, self._read = self._read, b""
+        if read.startswith(BUSY) and self._crowd.bears_refusals:
+            self._turned_away(perf_counter())
+        else:
+            self._answered(read, perf_counter())
+
+    def _turned_away(self, now: float) -> None:
+        self._crowd.refused += 1
+        if now >= self._crowd.ends:
+            self._leave()
+        else:
+            asyncio.get_running_loop().call_later(AGAIN_S, self._send)
+
+    def _answered(self, read: bytes, now: float) -> None:
+        if not read.startswith(CREATED):
+            self._crowd.wrong = read
         self._crowd.took.append(now - self._due)
         if now >= self._crowd.ends or self._crowd.wrong is not None:
-            self._goes = True
-            self._transport.close()
+            self._leave()
         elif self._crowd.pause is None:
             self._due = now
             self._send()
@@ -103,6 +120,10 @@ class Client(asyncio.Protocol):
             # Counted from when it was due: a slow answer must not hide behind a later question.
             self._due += self._crowd.pause
             self._later()
+
+    def _leave(self) -> None:
+        self._goes = True
+        self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._goes and self._crowd.wrong is None:
@@ -123,7 +144,8 @@ class Client(asyncio.Protocol):
             self._transport.write(self._crowd.request())
 
 
-def _is_whole(read: bytes) -> bool:
+def is_whole(read: bytes) -> bool:
+    """Whether an answer has come to its end."""
     head, found, body = read.partition(b"\r\n\r\n")
     if not found:
         return False
@@ -152,7 +174,8 @@ async def knock(wanted: Knocking) -> Sample:
     await asyncio.gather(*(client.done for client in clients))
     if crowd.wrong is not None:
         raise Refused(crowd.wrong.decode("latin-1")[:500])
-    return sample(crowd.took, perf_counter() - started)
+    measured = sample(crowd.took, perf_counter() - started)
+    return msgspec.structs.replace(measured, refused=crowd.refused)
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """Closed-loop load and what it measured: a client sends its next request when it has an answer."""
 
 import asyncio
+import resource
 from collections.abc import Awaitable, Callable
 from statistics import median
 from time import perf_counter, process_time
@@ -17,6 +18,8 @@ class Sample(msgspec.Struct, frozen=True):
     requests: int = 0
     cpu_us: float | None = None
     """CPU of whoever served, user and system, for one request; the steadiest figure here."""
+    refused: int = 0
+    """Told to come again later, where that is no failure; not among the requests."""
 
 
 async def closed_loop(
@@ -41,6 +44,12 @@ async def closed_loop(
     measured = sample(took, perf_counter() - started)
     used = (process_time() - used) / measured.requests
     return msgspec.structs.replace(measured, cpu_us=round(used * 1e6, 1))
+
+
+def allow_many_files() -> None:
+    """Every connection needs a descriptor, and the usual 1,024 are soon gone."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class NothingMeasured(Exception):

@@ -10,23 +10,28 @@ import pwd
 import re
 import shutil
 import signal
-import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any
 
 import asyncpg
 
 from orderkeep.bench.load import Sample, percentile
+from orderkeep.bench.ports import hold_port, number_of
+from orderkeep.bench.temporary import Temporary
 
 INSTALLED = Path("/usr/lib/postgresql")
 START_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 30.0
+GONE_DEADLINE_S = 5.0
+"""Until what was killed is gone."""
 
 MISSING = (
     "A PostgreSQL of its own is started for this, and its programs are not installed."
@@ -40,7 +45,17 @@ _SETTINGS = {
 }
 
 
-class TemporaryPostgres:
+def _end_with_its_children(process: "subprocess.Popen[bytes]") -> None:
+    """Kill a session; left alone, what it has started would go on to write in a folder."""
+    ends = time.monotonic() + GONE_DEADLINE_S
+    with suppress(ProcessLookupError):
+        while time.monotonic() < ends:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.poll()
+            time.sleep(0.01)
+
+
+class TemporaryPostgres(Temporary):
     """One server with a temporary folder, which survives ``stop``.
 
     Use it as ``with TemporaryPostgres() as server``, which removes the folder at the end, or with
@@ -56,13 +71,20 @@ class TemporaryPostgres:
         self.folder = Path(tempfile.mkdtemp(prefix="orderkeep-postgres-", dir=below))
         self._user = _unprivileged()
         self._process: subprocess.Popen[bytes] | None = None
-        self._port = 0
+        self._place = hold_port()
+        self._port = number_of(self._place)
         self._made = 0
         self.settings = {**_SETTINGS, **settings}
         """What the server is started with; changes count from the next start."""
         if self._user is not None:
             os.chown(self.folder, self._user.pw_uid, self._user.pw_gid)
-        self._run("initdb", "--username=orderkeep", "--auth=trust", "--encoding=UTF8", "--locale=C")
+        try:
+            self._run(
+                "initdb", "--username=orderkeep", "--auth=trust", "--encoding=UTF8", "--locale=C"
+            )
+        except BaseException:
+            self.remove()  # Nobody has it yet who could.
+            raise
 
     # --- addresses --------------------------------------------------------------------------------
 
@@ -91,7 +113,6 @@ class TemporaryPostgres:
 
     def start(self) -> None:
         """Start, and wait until it answers; the port stays the same from start to start."""
-        self._port = self._port or _free_port()
         settings = [f"-c{name}={value}" for name, value in self.settings.items()]
         command = [str(self.programs / "postgres"), "-D", str(self._data), f"-p{self._port}"]
         with (self.folder / "log").open("ab") as log:
@@ -116,18 +137,8 @@ class TemporaryPostgres:
             self._process.send_signal(signal.SIGQUIT)
             self._process.wait(STOP_DEADLINE_S)
             self._process = None
+        self._place.close()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.remove()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.remove()
 
     # --- inside -----------------------------------------------------------------------------------
 
@@ -144,7 +155,21 @@ class TemporaryPostgres:
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self.programs / program), "-D", str(self._data), *arguments]
         # Syncing a folder that is thrown away costs seconds and proves nothing.
-        subprocess.run([*command, "--no-sync"], check=True, capture_output=True, **self._identity())
+        command.append("--no-sync")
+        making = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            **self._identity(),
+        )
+        try:
+            said, _ = making.communicate()
+        except BaseException:
+            _end_with_its_children(making)
+            raise
+        if making.returncode:
+            raise subprocess.CalledProcessError(making.returncode, command, said)
 
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + START_DEADLINE_S
@@ -223,7 +248,8 @@ def programs() -> Path:
     """
     versions = sorted(INSTALLED.glob("*/bin"), key=_version, reverse=True)
     on_path = [Path(found).parent for found in [shutil.which("initdb")] if found]
-    for folder in (*versions, *on_path):
+    beside = Path(sys.executable).parent  # where `make` links them, if the machine has none
+    for folder in (*versions, *on_path, beside):
         if (folder / "initdb").exists() and (folder / "postgres").exists():
             return folder
     raise FileNotFoundError(MISSING)
@@ -246,9 +272,3 @@ def _unprivileged() -> pwd.struct_passwd | None:
         return None
     known = {entry.pw_name: entry for entry in pwd.getpwall()}
     return known.get("postgres") or known["nobody"]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

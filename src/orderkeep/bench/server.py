@@ -5,10 +5,11 @@ import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from orderkeep.bench.places import Place
 
@@ -37,11 +38,21 @@ class Server:
         user, system = after_name.split()[11:13]
         return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
+    def waited_s(self) -> float:
+        """How long its event loop had to wait for a processor so far; 0 where nobody counts."""
+        try:
+            counted = Path(f"/proc/{self.pid}/schedstat").read_text("ascii")
+        except OSError:
+            return 0.0
+        return int(counted.split()[1]) / 1e9
+
 
 @asynccontextmanager
-async def serving(place: Place, roles: Sequence[str] = ()) -> AsyncIterator[Server]:
+async def serving(
+    place: Place, roles: Sequence[str] = (), settings: Mapping[str, str] = MappingProxyType({})
+) -> AsyncIterator[Server]:
     """`orderkeep run` on a database, with the given roles or with all of them."""
-    process = await _start(place, roles)
+    process = await _start(place, roles, settings)
     try:
         async with asyncio.timeout(START_S):
             ports = await _ports(process)
@@ -50,7 +61,7 @@ async def serving(place: Place, roles: Sequence[str] = ()) -> AsyncIterator[Serv
         await _stop(process)
 
 
-async def _start(place: Place, roles: Sequence[str]) -> Process:
+async def _start(place: Place, roles: Sequence[str], given: Mapping[str, str]) -> Process:
     ours = {name: value for name, value in os.environ.items() if "ORDERKEEP_" not in name}
     settings = {
         "ORDERKEEP_DATABASE_URL": place.url,
@@ -62,7 +73,7 @@ async def _start(place: Place, roles: Sequence[str]) -> Process:
     return await asyncio.create_subprocess_exec(
         *_COMMAND,
         *("run", "--port", "0", "--office-port", "0", *chosen),
-        env=ours | settings,
+        env={**ours, **settings, **given},
         cwd=place.folder,
         stdout=PIPE,
     )
