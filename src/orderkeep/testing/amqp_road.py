@@ -104,23 +104,38 @@ class Road:
     async def post(self, number: int) -> None:
         """Save envelopes one by one, as orders come in, and note how long the slowest took."""
         for _ in range(number):
-            one = an_envelope(len(self.posted))
-            self.posted.append(one)
             begun = perf_counter()
-            await self.store.write(lambda work, one=one: work.outbox.post([one]))  # type: ignore[misc]
+            await self._post(an_envelope(len(self.posted)))
             self.slowest_post_s = max(self.slowest_post_s, perf_counter() - begun)
 
-    async def until(self, what: Callable[[], bool], seconds: float = 30) -> None:
-        """Wait until something is so."""
-        async with asyncio.timeout(seconds):
-            while not what():  # noqa: ASYNC110  # Tables and brokers ring no bell for a test.
-                await asyncio.sleep(0.02)
+    async def _post(self, one: Envelope) -> None:
+        self.posted.append(one)
+        await self.store.write(lambda work: work.outbox.post([one]))
+
+    async def until(self, what: Callable[[], bool], seconds: float = 120) -> None:
+        """Wait until something is so.
+
+        Raises:
+            AssertionError: it did not come about; says how it stands instead.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                while not what():  # noqa: ASYNC110  # Tables and brokers ring no bell for a test.
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise AssertionError(f"not so within {seconds:g} s: {self._standing()}") from None
+
+    def _standing(self) -> str:
+        missing = ", ".join(sorted(self.missing())) or "nothing"
+        links = self.transport.state().items()
+        away = ", ".join(name for name, link in links if not link.connected_since) or "nobody"
+        return f"{self.unsent()} unsent, missing: {missing}, without a connection: {away}"
 
     async def until_up(self) -> None:
         """Wait until both connections are of use."""
         await self.until(lambda: all(s.connected_since for s in self.transport.state().values()))
 
-    async def until_all_is_there(self, seconds: float = 45) -> None:
+    async def until_all_is_there(self, seconds: float = 150) -> None:
         """Wait until nothing is on its way, then check that nothing was lost, doubled or turned."""
         await self.until(lambda: not self.unsent() and not self.missing(), seconds)
         for consumer in CONSUMERS:
@@ -172,6 +187,7 @@ async def road(
     timing: Timing = QUICK,
     max_length: int | None = None,
     searched: bool = False,
+    ca_file: Path | None = None,
 ) -> AsyncIterator[Road]:
     """A road with its relay running; ``folder`` keeps the database.
 
@@ -188,6 +204,7 @@ async def road(
         ROUTES,
         SystemClock(),
         Random(7),
+        ca_file=ca_file,
         timing=timing,
         max_length=max_length,
         back=lambda: bells.ring("relay"),

@@ -5,7 +5,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
+from orderkeep.bench.ports import hold_port, number_of
 from orderkeep.practice.seed import PASSWORD
 
 COMMAND = (sys.executable, "-c", "from orderkeep.cli import app; app()")
@@ -32,12 +34,22 @@ PEOPLE = (
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 WIDE, NARROW = 1440, 390
-PATIENCE_MS = 45_000.0
+PATIENCE_MS = 90_000.0
 """How long a person waits for something to appear: a busy machine is not a broken one."""
-DEADLINE_S = 60.0
+DEADLINE_S = 150.0
 CSRF = {"X-Requested-With": "orderkeep"}
 PIECE = "band-ag-17"
 """A ready-made piece of the example price book: priced the moment it is asked for."""
+STILL = """async () => {
+    await document.fonts.ready
+    await Promise.allSettled(document.getAnimations()
+        .filter((one) => one.effect.getComputedTiming().iterations !== Infinity)
+        .map((one) => one.finished))
+}"""
+"""Half faded in, every word is pale; before its letters are here, each has another width."""
+FITS = "document.documentElement.scrollWidth <= window.innerWidth"
+AFTER_THAT = "() => new Promise((done) => setTimeout(done, 1))"
+"""What the page has put off till it has time has been done."""
 
 # Where the letters of the Russian layout lie.
 _RUSSIAN = dict(
@@ -67,7 +79,8 @@ class OfficeProcess:
 
     def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
-        self._port = 0
+        self._place = hold_port()
+        self._port = number_of(self._place)
         self._environment = {k: v for k, v in os.environ.items() if not k.startswith("ORDERKEEP_")}
         self._environment |= {f"ORDERKEEP_{k.upper()}": v for k, v in settings.items()}
         self._process: subprocess.Popen[str] | None = None
@@ -93,8 +106,6 @@ class OfficeProcess:
                 stdout=subprocess.PIPE, stderr=log,
             )  # fmt: skip
         for line in self._process.stdout or ():
-            if told := re.search(r"office ready on port (\d+)", line):
-                self._port = int(told[1])
             if "is ready" in line:
                 return
         raise RuntimeError((self.folder / "orderkeep.log").read_text()[-2000:])
@@ -106,6 +117,13 @@ class OfficeProcess:
             return
         process.terminate()
         process.communicate(timeout=DEADLINE_S)
+
+    def leave(self) -> None:
+        """Stop it for good."""
+        try:
+            self.stop()
+        finally:
+            self._place.close()
 
 
 class Person:
@@ -180,9 +198,33 @@ class Person:
         session.send("Input.dispatchKeyEvent", {"type": "keyUp", **press})
         session.detach()
 
+    def stands_still(self) -> None:
+        """Return once nothing fades, slides or waits for its letters: then it can be measured."""
+        self.page.evaluate(STILL)
+
+    def fits(self) -> bool:
+        """Whether nothing sticks out at the side."""
+        self.stands_still()
+        return bool(self.page.evaluate(FITS))
+
+    def waits(self, seen: Callable[[], Any]) -> None:
+        """Return once something is so that the page does not show."""
+        ends = time.monotonic() + DEADLINE_S
+        while not seen():
+            assert time.monotonic() < ends, "it never happens"
+            self.page.wait_for_timeout(50)
+
+    def is_done(self) -> None:
+        """Nothing is asked any more, and no action is under way: the page shows what is now."""
+        expect(self.dialog).to_have_count(0)
+        expect(self.page.locator(".act:disabled")).to_have_count(0)
+        # What closed gives the focus back, after it has gone.
+        self.page.evaluate(AFTER_THAT)
+
     def does(self, action: str, **answers: str) -> None:
         """Press the button of an action, where it is, and answer what is asked by label."""
         self.sees(re.compile(r"\S"))
+        self.is_done()  # Or the buttons are those of before.
         button = self.main.get_by_role("button", name=re.compile(f"^{re.escape(action)}"))
         more = self.main.get_by_role("button", name=re.compile("^(Other actions|Другие действия)$"))
         expect(button.or_(more).first).to_be_visible()
@@ -193,6 +235,8 @@ class Person:
             self.page.get_by_role("menuitem", name=action, exact=True).click()
         if answers:
             self.answers(**answers)
+        else:
+            self.is_done()
 
     def answers(self, **answers: str) -> None:
         """Fill in the dialog by the labels' first words and confirm with Enter."""
@@ -204,7 +248,16 @@ class Person:
             else:
                 field.fill(value)
         self.dialog.get_by_role("button").last.press("Enter")
-        expect(self.dialog).to_be_hidden()
+        self.is_done()  # Who leaves before the answer may leave before it was asked.
+
+    def strikes(self, name: str) -> None:
+        """A button of the page, with the keyboard alone."""
+        self.is_done()
+        button = self.main.get_by_role("button", name=name, exact=True).first
+        expect(button).to_be_enabled()
+        button.focus()
+        expect(button).to_be_focused()
+        self.presses("Enter")
 
     def told(self, word: str | re.Pattern[str]) -> None:
         """A passing word at the edge of the screen."""
@@ -218,7 +271,7 @@ class Person:
         """What the page's own session asks of the office: to set a scene, not to play it."""
         answer = self.page.context.request.fetch(
             f"{self.address}/office/v1{path}",
-            method=method, data=body, headers={**CSRF, **headers},
+            method=method, data=body, headers={**CSRF, **headers}, timeout=PATIENCE_MS,
         )  # fmt: skip
         assert answer.ok, f"{method} {path}: {answer.status} {answer.text()}"
         return answer.json() if answer.text() else None
@@ -260,6 +313,7 @@ class Shop:
                 f"{self.office.address}/office/v1/session",
                 data={"login": login, "password": PASSWORD},
                 headers=CSRF,
+                timeout=PATIENCE_MS,
             )
             assert answer.ok, f"{login} cannot sign in: {answer.status}"
             self._sessions[login] = context.storage_state()
@@ -290,13 +344,13 @@ class Shop:
 def opened(folder: Path, **settings: str) -> Iterator[Shop]:
     """An office with its people and no orders, and a browser."""
     office = OfficeProcess(folder, **settings)
-    office.hire()
     try:
+        office.hire()
         office.start()
         with browser() as found:
             yield Shop(office, found)
     finally:
-        office.stop()
+        office.leave()
 
 
 @contextmanager

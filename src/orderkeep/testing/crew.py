@@ -4,7 +4,6 @@ import asyncio
 import os
 import queue
 import signal
-import subprocess
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,7 +12,8 @@ from typing import Any
 
 import asyncpg
 
-from orderkeep.testing.product import COMMAND, DEADLINE_S, Keys, Product
+from orderkeep.testing import nursery
+from orderkeep.testing.product import DEADLINE_S, Keys, Product
 
 ROLES = ("door", "office", "relay", "quoter", "bridge", "watch")
 
@@ -21,7 +21,7 @@ ROLES = ("door", "office", "relay", "quoter", "bridge", "watch")
 class Hand:
     """One process of a crew."""
 
-    def __init__(self, roles: Sequence[str], process: "subprocess.Popen[str]") -> None:
+    def __init__(self, roles: Sequence[str], process: nursery.Started) -> None:
         self.roles = tuple(roles)
         self.process = process
         self.ports: dict[str, int] = {}
@@ -73,20 +73,17 @@ class Crew(Product):
             hand.kill()
         super().__exit__()
 
-    def add(self, *roles: str, failpoint: str | None = None) -> Hand:
-        """Start one more process, not ready yet."""
+    def add(self, *roles: str, failpoint: str | None = None, workers: int = 1) -> Hand:
+        """Start one more process, or the parent of several; not ready yet."""
         environment = dict(self._environment)
         if failpoint:
             environment["ORDERKEEP_FAILPOINT"] = failpoint
-        command = [*COMMAND, "run", "--port", "0", "--office-port", "0"]
+        command = ["run", "--port", "0", "--office-port", "0"]
         for role in roles:
             command += ["--role", role]
-        with self._log.open("a") as log:
-            process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=log, text=True,
-                env=environment, cwd=self.folder,
-            )  # fmt: skip
-        hand = Hand(roles, process)
+        if workers > 1:
+            command += ["--workers", str(workers)]
+        hand = Hand(roles, nursery.start(command, environment, self.folder, self._log))
         self.hands.append(hand)
         return hand
 
@@ -98,6 +95,7 @@ class Crew(Product):
                 self.door = f"http://127.0.0.1:{port}"
             if port := hand.ports.get("office"):
                 self.office = f"http://127.0.0.1:{port}"
+                self._forget_people()
 
     def rows(self, query: str) -> list[Any]:
         """What the tables say."""

@@ -7,7 +7,7 @@ entry, and the page of rules in the documentation is written from the same table
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -24,12 +24,13 @@ from aio_pika.abc import (
     AbstractQueue,
 )
 
+from orderkeep.adapters.rabbitmq.link import was_cancelled
 from orderkeep.adapters.rabbitmq_management import RabbitManagement
 from orderkeep.doctor.snapshot import Sample, Snapshot
 from orderkeep.testing.rabbitmq_node import RabbitNode
 
 QUORUM: dict[str, Any] = {"x-queue-type": "quorum"}
-SHOWN_WITHIN_S = 60
+SHOWN_WITHIN_S = 120
 BETWEEN_QUESTIONS_S = 0.2
 RECORDING = Path(__file__).with_name("recorded_three_nodes.json")
 PLUGINS = (
@@ -56,7 +57,7 @@ class Shop:
         self._connections: list[AbstractConnection] = []
         self._busy: list[asyncio.Task[None]] = []
         self._client = httpx.AsyncClient(
-            base_url=f"{node.management_url}/api/", trust_env=False, timeout=30
+            base_url=f"{node.management_url}/api/", trust_env=False, timeout=120
         )
 
     async def open(self) -> None:
@@ -142,7 +143,8 @@ class Shop:
         """Repeat something until the shop closes; a broker too busy to answer is asked again."""
 
         async def repeat() -> None:
-            while True:
+            # Asked, since the library swallows a cancellation that comes with an answer.
+            while not was_cancelled():
                 with suppress(aio_pika.exceptions.AMQPError, OSError, TimeoutError):
                     await step()
                 await asyncio.sleep(0.05)
@@ -578,6 +580,15 @@ def _delayed(replies: Replies) -> None:
     )
 
 
+def _with_argument(replies: Replies, *, version: str, kind: str, **arguments: Any) -> None:
+    """Answer as another version, with arguments on the queue of orders, of a kind."""
+    _set(replies, version=version)
+    queue = _orders(replies)
+    queue["type"] = kind
+    named = {f"x-{name.replace('_', '-')}": value for name, value in arguments.items()}
+    queue["arguments"] = {"x-queue-type": kind, **named}
+
+
 RECORDED: Mapping[int, tuple[str, Callable[[Replies], None]]] = {
     18: ("4.0", partial(_set, version="4.0.5", delivery_limit=-1)),
     19: ("4.0", partial(_set, version="4.0.5", delivery_limit=None, dead_letter_exchange=None)),
@@ -589,15 +600,40 @@ RECORDED: Mapping[int, tuple[str, Callable[[Replies], None]]] = {
 }
 """For each rule: which version's answer it is, and what is changed in the recorded replies."""
 
+_classic = partial(_with_argument, version="4.3.0", kind="classic")
+_quorum = partial(_with_argument, version="4.3.0", kind="quorum")
+
+NEWER: Mapping[int, Sequence[tuple[str, Callable[[Replies], None]]]] = {
+    # From 4.0 on every quorum queue has a limit of 20, also where nobody has set one.
+    18: [("4.2", partial(_set, version="4.2.1", delivery_limit=-1))],
+    19: [("4.2", partial(_set, version="4.2.1", delivery_limit=None, dead_letter_exchange=None))],
+    # From 4.3 on the timeout is heeded by quorum queues alone, and may be theirs by argument.
+    23: [
+        ("4.3", partial(_set, version="4.3.0", consumer_timeout=30_000)),
+        ("4.3", partial(_quorum, consumer_timeout=30_000)),
+        ("4.3", partial(_classic, consumer_timeout=9_000_000)),
+    ],
+    28: [("4.0", partial(_set, version="4.0.5", ha_mode="all"))],
+    29: [("4.3", partial(_classic, queue_mode="lazy"))],
+}
+"""What newer brokers answer, whose rules differ; no such broker was there to be asked."""
+
 
 def case(number: int) -> Snapshot:
     """The recorded case of a rule."""
     return snapshot(_changed(RECORDED[number][1]))
 
 
+def newer(number: int) -> list[Snapshot]:
+    """The cases of a rule that newer brokers answer otherwise."""
+    return [snapshot(_changed(change)) for _, change in NEWER[number]]
+
+
 def how_tested(number: int) -> str:
     """How a rule is tested, for the page of rules."""
     ways = ["provoked on a real broker"] if number in {*PROVOKED, ALARM} else []
-    if number in RECORDED:
-        ways.append(f"on recorded replies, changed to what {RECORDED[number][0]} answers")
+    told = [RECORDED[number]] if number in RECORDED else []
+    versions = {version: None for version, _ in (*told, *NEWER.get(number, ()))}
+    if versions:
+        ways.append(f"on recorded replies, changed to what {', '.join(versions)} answers")
     return "; ".join(ways)

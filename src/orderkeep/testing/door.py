@@ -15,9 +15,11 @@ from orderkeep.adapters.files import LocalFiles
 from orderkeep.adapters.sql.migrate import migrate
 from orderkeep.adapters.sql.store import SqliteStore, open_store
 from orderkeep.files.upload import Files
+from orderkeep.http.admission import Admission
 from orderkeep.http.door import DoorSettings, build_door
 from orderkeep.http.edge import EdgeLimits
-from orderkeep.http.serve import Served, listen, run, serve
+from orderkeep.http.serve import Served, run, serve
+from orderkeep.http.sockets import listen
 from orderkeep.intake.accept import Intake
 from orderkeep.intake.checks import Catalogue
 from orderkeep.intake.submission import SubmissionBody
@@ -33,7 +35,7 @@ CATALOGUE = Catalogue(
 )
 GENEROUS = Quota(rate=100_000, per_seconds=1)
 MAX_FILE_BYTES = 4 * 1024 * 1024
-_START_S = 30
+_START_S = 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,25 @@ class Keyed:
 class DoorUnderTest:
     """A door in a thread of its own; ``call`` runs a coroutine on its loop."""
 
-    def __init__(self, folder: Path, limits: EdgeLimits | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        limits: EdgeLimits | None = None,
+        drain_s: int = 5,
+        settings: DoorSettings | None = None,
+        admission: Admission | None = None,
+        *,
+        sheds: bool = False,
+    ) -> None:
         self.url = f"sqlite:///{folder / 'orderkeep.db'}"
         self.files_folder = folder / "files"
         self.catalogue = CATALOGUE
         self.lead_time = timedelta(days=21)
         self._limits = limits
+        self._settings = settings or DoorSettings(wrong_keys=GENEROUS)
+        self._admission = admission
+        self._sheds = sheds
+        self._drain = timedelta(seconds=drain_s)
         self._ids = Ids()
         self._clock = SystemClock()
         self._started: Future[int] = Future()
@@ -62,6 +77,7 @@ class DoorUnderTest:
         self._stop: asyncio.Event
         self.store: SqliteStore
         self.master: OrderMaster
+        self.app: Any
 
     def start(self) -> None:
         """Return once it answers."""
@@ -116,13 +132,14 @@ class DoorUnderTest:
         policy = Policy()
         async with open_store(self.url, Bells(), serve=True) as self.store:
             self.master = OrderMaster(self.store, self._clock, self._ids, policy)
-            served = Served("door", self._door(policy), listen("127.0.0.1", 0))
+            self.app = self._door(policy)
+            served = Served("door", self.app, listen("127.0.0.1", 0))
             port = served.port
             await serve(
                 [served],
                 self._stop,
                 limits=self._limits,
-                drain=timedelta(seconds=5),
+                drain=self._drain,
                 started=lambda: self._started.set_result(port),
             )
 
@@ -146,5 +163,7 @@ class DoorUnderTest:
             clock=clock,
             ids=ids,
             ready=ready,
-            settings=DoorSettings(wrong_keys=GENEROUS),
+            settings=self._settings,
+            admission=self._admission,
+            sheds=self._sheds,
         )

@@ -101,7 +101,7 @@ class KafkaMock:
         """Delete everything that the topic holds, as a retention does."""
         client = Consumer({"bootstrap.servers": self.servers, "group.id": "forget"})
         for partition in range(self._partitions):
-            _, end = client.get_watermark_offsets(TopicPartition(TOPIC, partition), timeout=10)
+            _, end = client.get_watermark_offsets(TopicPartition(TOPIC, partition), timeout=60)
             told = self._lib.rd_kafka_mock_partition_delete_records(
                 self._cluster, TOPIC.encode(), partition, end
             )

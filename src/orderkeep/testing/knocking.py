@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-_PATIENCE_S = 20.0
+_PATIENCE_S = 60.0
 _STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 
 

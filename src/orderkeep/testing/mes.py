@@ -17,6 +17,7 @@ from orderkeep.bridge.ports import (
     MesOutcomeUnknown,
     MesRejected,
     MesUnavailable,
+    NotShown,
     RecallRefused,
     WorkOrder,
 )
@@ -125,7 +126,7 @@ class SimMes:
         self._may_be_busy()
         job = self.jobs.get(reference)
         if job is None:
-            raise MesUnavailable("not shown")
+            raise NotShown("not shown")
         if not self.capabilities.recall or job.status not in {"accepted", "recalled"}:
             raise RecallRefused("being made")
         self._set(reference, replace(job, status="recalled"))

@@ -25,6 +25,7 @@ from orderkeep.adapters.sql.work import SqlWork
 from orderkeep.bridge.dispatch import Bridge, BridgeSettings
 from orderkeep.bridge.hearing import WORDS, Hearing
 from orderkeep.bridge.pausing import Pausing, Terms
+from orderkeep.bridge.sorting import Sorting
 from orderkeep.bridge.telling import Teller
 from orderkeep.config import Settings
 from orderkeep.delivery.inbox import InboxWorker
@@ -38,11 +39,17 @@ from orderkeep.http.office.parts import (
     LedgerDesk,
     LostDesk,
     OfficeSettings,
+    SourceDesk,
 )
-from orderkeep.http.serve import Served, listen, serve
+from orderkeep.http.serve import Served, serve
+from orderkeep.http.sockets import listen
 from orderkeep.intake.accept import Intake
 from orderkeep.intake.checks import Catalogue as Checked
 from orderkeep.intake.drafts import Drafts
+from orderkeep.intake.homes import Moving
+from orderkeep.intake.mapping import Source
+from orderkeep.intake.roads import QueueRoad
+from orderkeep.intake.taking_over import TakingOver
 from orderkeep.kernel.bells import Bells
 from orderkeep.kernel.ids import Ids, OrderNo
 from orderkeep.kernel.money import Money
@@ -61,24 +68,21 @@ from orderkeep.orders.master import OrderMaster
 from orderkeep.orders.order import Order, Stage
 from orderkeep.orders.policy import Policy
 from orderkeep.roles.replaying import replayer_of
+from orderkeep.testing.clock import TestClock
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 PASSWORD = "correct horse battery"
+SOURCES = {
+    "shop": Source(
+        "shop",
+        "Web shop",
+        "plain",
+        {},
+        {},
+        QueueRoad("x", ("k",), "mes.orders", "amqp://u:secret@h/"),
+    ),
+}
 ENGINE = Cause(Actor(ActorKind.ENGINE, "test"), "test", "quoting", "0" * 32)
-
-
-@dataclass
-class TestClock:
-    """A clock that stands until it is moved."""
-
-    __test__ = False
-    time: datetime = NOON
-
-    def now(self) -> datetime:
-        return self.time
-
-    def advance(self, by: timedelta) -> None:
-        self.time += by
 
 
 @dataclass
@@ -142,7 +146,7 @@ class TestOffice:
     def client(self) -> httpx.AsyncClient:
         """A browser that nobody has signed in with."""
         headers = {"x-requested-with": "orderkeep"}
-        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=20)
+        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=120)
 
     async def desk(self, role: Role, login: str | None = None) -> Desk:
         """A signed-in person of a role, added if need be."""
@@ -256,7 +260,7 @@ async def _follow(office: TestOffice) -> None:
 async def _build(folder: Path, stack: AsyncExitStack, settings: OfficeSettings) -> TestOffice:
     url = f"sqlite:///{folder}/office.db"
     migrate(url)
-    clock, ids, policy = TestClock(), Ids(), Policy()
+    clock, ids, policy = TestClock(NOON), Ids(), Policy()
     store = await stack.enter_async_context(open_store(url, Bells()))
     master = OrderMaster(store, clock, ids, policy)
     workshop = Workshop(store, clock, ids)
@@ -306,7 +310,9 @@ async def _build(folder: Path, stack: AsyncExitStack, settings: OfficeSettings) 
             facts=facts,
         ),
         dead_letters=DeadLetterDesk(replayer, schema_of),
+        sorting=Sorting(store, master, clock),
         pausing=Pausing(store, clock, {"mes": Terms(bridge.gate.bounds, title="MES")}),
+        sources=SourceDesk(TakingOver(store, SOURCES, clock, ids), Moving(store, SOURCES, clock)),
     )
     return TestOffice(
         store=store,

@@ -9,6 +9,7 @@ from orderkeep.kernel.ids import FileId, OrderNo, PartnerId, WorkOrderRef, order
 from orderkeep.kernel.money import Money
 from orderkeep.orders import commands as c
 from orderkeep.orders import events as e
+from orderkeep.orders.home import Home
 from orderkeep.orders.lifecycle import decide
 from orderkeep.orders.master import record_all
 from orderkeep.orders.order import Delivered, Order, Position, Stage
@@ -125,10 +126,11 @@ def a_story(
     *,
     positions: Sequence[Position] = (RING, CHAIN),
     policy: Policy = POLICY,
+    home: Home = Home.MASTERED,
 ) -> Story:
     """A partner's order that went straight to a stage of the road; the work order is applied."""
     story = Story(policy=policy)
-    story.happen(a_submission(positions=positions), no=order_no(1))
+    story.happen(a_submission(positions=positions, home=home), no=order_no(1))
     for reached in ROAD[1 : ROAD.index(stage) + 1]:
         _go_on(story, reached)
     return story
@@ -140,7 +142,10 @@ def an_order(stage: Stage = Stage.SUBMITTED, *, positions: Sequence[Position] = 
 
 
 def a_submission(
-    *, positions: Sequence[Position] = (RING, CHAIN), promise_at: datetime = NOON + 21 * DAY
+    *,
+    positions: Sequence[Position] = (RING, CHAIN),
+    promise_at: datetime = NOON + 21 * DAY,
+    home: Home = Home.MASTERED,
 ) -> e.OrderSubmitted:
     """A partner's submission, accepted."""
     return e.OrderSubmitted(
@@ -150,6 +155,7 @@ def a_submission(
         promise_at=promise_at,
         partner_id=PartnerId("shop"),
         client_ref="R-1",
+        home=home,
     )
 
 

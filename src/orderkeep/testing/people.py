@@ -322,8 +322,13 @@ class People:
     # --- talking --------------------------------------------------------------------------------
 
     async def tell(self, order: Order, command: c.OrderCommand, actor: Actor = SELLER) -> None:
-        cause = Cause(actor, type(command).__name__, "office", "")
-        await self.attempt(self._world.process.master.handle(order.no, command, cause))
+        cause, process = Cause(actor, type(command).__name__, "office", ""), self._world.process
+        if isinstance(command, c.CancelAnyway) and self._world.sim_mes is None:
+            await self.attempt(
+                process.workshop.cancel_anyway(process.master, order.no, command, cause)
+            )
+        else:
+            await self.attempt(process.master.handle(order.no, command, cause))
 
     @staticmethod
     async def attempt(doing: Awaitable[Any]) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 from orderkeep.bench.postgres import STOP_DEADLINE_S, TemporaryPostgres
@@ -17,8 +18,8 @@ _SETTINGS = {
 class PostgresServer(TemporaryPostgres):
     """One server with a temporary folder, which survives ``stop`` and ``kill``."""
 
-    def __init__(self) -> None:
-        super().__init__(_SETTINGS)
+    def __init__(self, below: Path | None = None, **settings: str) -> None:
+        super().__init__({**_SETTINGS, **settings}, below)
 
     def kill(self) -> None:
         """End every process of the server at once, as a power cut does."""
@@ -30,6 +31,25 @@ class PostgresServer(TemporaryPostgres):
         self._process.kill()
         self._process.wait(STOP_DEADLINE_S)
         self._process = None
+
+    def pause(self) -> None:
+        """Let every process of the server hang: connections stay open and nobody answers."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused server go on."""
+        self._signal(signal.SIGCONT)
+
+    @property
+    def dead(self) -> bool:
+        """Whether it has ended, by itself or because somebody ended it."""
+        return self._process is None or self._process.poll() is not None
+
+    def _signal(self, number: signal.Signals) -> None:
+        # The postmaster first: it would see to children that do not move.
+        for pid in (self.pid, *self.backends()):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def backends(self) -> list[int]:
         """Process ids of the server's children: backends and helpers."""

@@ -178,6 +178,8 @@ class Ground:
     pause: "Callable[[], Future[None]]"
     """Waits until the world wakes it."""
     carried: list[Envelope] = field(default_factory=list)
+    handed_over: bool = False
+    """Whether envelopes are handled in the commit that carries them."""
 
 
 def start(ground: Ground, holder: str) -> Process:
@@ -206,9 +208,14 @@ def start(ground: Ground, holder: str) -> Process:
         "bridge": bridge.handle,
         "floor": workshop.order_cancelled,
     }
-    steps: dict[str, Callable[[], Awaitable[Any]]] = {
-        f"inbox {name}": InboxWorker(store, name, _in_order(handle), clock).step
+    inboxes = {
+        name: InboxWorker(store, name, _in_order(handle), clock)
         for name, handle in handlers.items()
+    }
+    if ground.handed_over:
+        inner.hand_over(inboxes, alone=False)
+    steps: dict[str, Callable[[], Awaitable[Any]]] = {
+        f"inbox {name}": inbox.step for name, inbox in inboxes.items()
     }
     steps |= {
         "relay": Relay(store, SimTransport(inner, faults, ground.carried), clock).step,

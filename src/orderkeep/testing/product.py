@@ -6,21 +6,22 @@ import queue
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
 
-COMMAND = (sys.executable, "-c", "from orderkeep.cli import app; app()")
-"""`orderkeep`, with the interpreter that runs the test."""
-DEADLINE_S = 60.0
+from orderkeep.testing import nursery
+from orderkeep.testing.nursery import COMMAND
+
+__all__ = ["COMMAND", "Gone", "Keys", "Product", "change", "copy", "open_read_only", "prepare"]
+DEADLINE_S = 150.0
+"""Nobody waits longer for a process or an answer: much more than a busy machine needs."""
 OPERATOR = "olga"
 HEAD = "hanna"
 
@@ -54,7 +55,7 @@ class Product:
             "ORDERKEEP_QUOTER_WORKERS": "1",
             **{f"ORDERKEEP_{name.upper()}": value for name, value in settings.items()},
         }
-        self._process: subprocess.Popen[str] | None = None
+        self._process: nursery.Started | None = None
         self._log = folder / "orderkeep.log"
         self._http = httpx.Client(trust_env=False, timeout=DEADLINE_S)
         self._signed_in: dict[str, httpx.Client] = {}
@@ -77,15 +78,8 @@ class Product:
         if failpoint:
             environment["ORDERKEEP_FAILPOINT"] = failpoint
         started = time.monotonic()
-        with self._log.open("a") as log:
-            self._process = subprocess.Popen(
-                [*COMMAND, "run", "--port", "0", "--office-port", "0"],
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                env=environment,
-                cwd=self.folder,
-            )
+        words = ("run", "--port", "0", "--office-port", "0")
+        self._process = nursery.start(words, environment, self.folder, self._log)
         ready = self._wait_until_ready(self._process)
         self.ready_after_s.append(time.monotonic() - started)
         self._forget_people()
@@ -111,6 +105,10 @@ class Product:
         """What a command beside it is started with."""
         return dict(self._environment)
 
+    def surround(self, environment: Mapping[str, str]) -> None:
+        """Let every process that is started from now on find more in its environment."""
+        self._environment |= environment
+
     @property
     def pid(self) -> int:
         """Its process; 0 when there is none."""
@@ -123,14 +121,11 @@ class Product:
 
     def refused(self) -> tuple[int, str]:
         """Start a second process on the same database; its exit code and its sentence."""
-        done = subprocess.run(
-            [*COMMAND, "run", "--port", "0", "--office-port", "0"],
-            capture_output=True, text=True, timeout=DEADLINE_S, check=False,
-            env=self._environment, cwd=self.folder,
-        )  # fmt: skip
+        words = ("run", "--port", "0", "--office-port", "0")
+        done = nursery.run(words, self._environment, self.folder, DEADLINE_S)
         return done.returncode, done.stderr
 
-    def _wait_until_ready(self, process: "subprocess.Popen[str]") -> bool:
+    def _wait_until_ready(self, process: nursery.Started) -> bool:
         lines: queue.Queue[str] = queue.Queue()
         # A pipe is read to its end by a thread: a full one would stop the product.
         threading.Thread(target=_follow, args=(process.stdout, lines), daemon=True).start()
@@ -177,11 +172,17 @@ class Product:
                 base_url=self.office, headers={"X-Requested-With": "orderkeep"},
                 trust_env=False, timeout=DEADLINE_S,
             )  # fmt: skip
+            try:
+                self._sign_in(client, login)
+            except BaseException:
+                client.close()
+                raise
             self._signed_in[login] = client
-            password = self.keys.passwords[login]
-            answer = client.post("/office/v1/session", json={"login": login, "password": password})
-            answer.raise_for_status()
         return self._signed_in[login]
+
+    def _sign_in(self, client: httpx.Client, login: str) -> None:
+        who = {"login": login, "password": self.keys.passwords[login]}
+        client.post("/office/v1/session", json=who).raise_for_status()
 
     def _forget_people(self) -> None:
         for client in self._signed_in.values():
@@ -190,24 +191,16 @@ class Product:
 
     # --- looking --------------------------------------------------------------------------------
 
-    def verify(self) -> tuple[int, dict[str, Any]]:
-        """``orderkeep verify --mes --json``: its exit code and its report."""
-        done = subprocess.run(
-            [*COMMAND, "verify", "--mes", "--json"],
-            capture_output=True, text=True, timeout=DEADLINE_S, check=False,
-            env=self._environment, cwd=self.folder,
-        )  # fmt: skip
-        return done.returncode, json.loads(done.stdout or "{}")
+    def verify(self, *, ask_mes: bool = True) -> tuple[int, dict[str, Any]]:
+        """``orderkeep verify --mes --json``: its exit code and its report, or why there is none."""
+        words = ("verify", *(["--mes"] if ask_mes else []), "--json")
+        done = nursery.run(words, self._environment, self.folder, DEADLINE_S)
+        return done.returncode, json.loads(done.stdout or json.dumps({"refused": done.stderr}))
 
     def command(self, *words: str, failpoint: str | None = None) -> int:
         """A command beside the server; its exit code."""
         more = {"ORDERKEEP_FAILPOINT": failpoint} if failpoint else {}
-        done = subprocess.run(
-            [*COMMAND, *words],
-            capture_output=True, text=True, timeout=DEADLINE_S, check=False,
-            env=self._environment | more, cwd=self.folder,
-        )  # fmt: skip
-        return done.returncode
+        return nursery.run(words, self._environment | more, self.folder, DEADLINE_S).returncode
 
     def rows(self, query: str) -> list[Any]:
         """What the tables say."""
@@ -245,11 +238,8 @@ def prepare(folder: Path, url: str = "") -> Keys:
     }
 
     def tell(*words: str) -> str:
-        done = subprocess.run(
-            [*COMMAND, *words],
-            capture_output=True, text=True, timeout=DEADLINE_S, env=environment,
-            cwd=folder, check=True,
-        )  # fmt: skip
+        done = nursery.run(words, environment, folder, DEADLINE_S)
+        assert done.returncode == 0, done.stderr
         return done.stdout.splitlines()[-1] if done.stdout else ""
 
     tell("migrate")
@@ -260,6 +250,12 @@ def prepare(folder: Path, url: str = "") -> Keys:
             "people", "add", "--login", login, "--role", role, "--name", login
         )
     return keys
+
+
+def change(product: Product, statement: str) -> None:
+    """Change the tables of a product behind its back."""
+    with closing(sqlite3.connect(product.folder / "orderkeep.db")) as raw, raw:
+        raw.execute(statement)
 
 
 def copy(template: Path, folder: Path) -> None:

@@ -97,9 +97,19 @@ def left_over(world: "World") -> list[str]:
 
 _WAITING = {
     "in the outbox": "SELECT count(*) FROM outbox WHERE sent_at IS NULL",
-    "in an inbox": "SELECT count(*) FROM inbox WHERE handled_at IS NULL",
-    "dead": "SELECT count(*) FROM inbox WHERE dead_at IS NOT NULL",
-    "in quarantine": "SELECT count(*) FROM quarantine",
+    # What a person has laid aside on purpose is at rest.
+    "in an inbox": (
+        "SELECT count(*) FROM inbox WHERE handled_at IS NULL AND row NOT IN"
+        " (SELECT letter_row FROM parked_letters WHERE source = 'inbox')"
+    ),
+    "dead": (
+        "SELECT count(*) FROM inbox WHERE dead_at IS NOT NULL AND handled_at IS NULL"
+        " AND row NOT IN (SELECT letter_row FROM parked_letters WHERE source = 'inbox')"
+    ),
+    "in quarantine": (
+        "SELECT count(*) FROM quarantine WHERE settled_at IS NULL AND row NOT IN"
+        " (SELECT letter_row FROM parked_letters WHERE source = 'quarantine')"
+    ),
     "price questions": "SELECT count(*) FROM price_jobs WHERE state <> 'done'",
 }
 _HELD = {

@@ -6,7 +6,7 @@ Says ``ready``, waits for a line, does its work as fast as it can, and prints on
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -15,7 +15,7 @@ from orderkeep.adapters.sql.postgres.store import PgStore, open_store
 from orderkeep.adapters.sql.work import SqlWork
 from orderkeep.bench.accept import Submissions
 from orderkeep.delivery.inbox import InboxWorker
-from orderkeep.delivery.ports import Received
+from orderkeep.delivery.ports import Leased, Received
 from orderkeep.kernel.bells import Bells
 from orderkeep.kernel.clock import SystemClock
 from orderkeep.kernel.ids import Ids, order_no
@@ -76,13 +76,16 @@ async def claims(store: PgStore) -> None:
 async def relays(store: PgStore) -> None:
     """Lease and send until nothing is left, as several relays do."""
 
+    async def carry(leased: Sequence[Leased]) -> None:
+        at = time.monotonic_ns()
+        await asyncio.sleep(0.01)  # on its way; a rival has time to overtake
+        for one in leased:
+            say(one.envelope.order_key, one.envelope.id, one.token, at, time.monotonic_ns())
+        await store.write(lambda work: work.outbox.sent(leased, NOON))
+
     async def relay() -> None:
         while leased := await store.write(lambda work: work.outbox.lease(NOON, NOON + LEASE, 7)):
-            at = time.monotonic_ns()
-            await asyncio.sleep(0.01)  # on its way; a rival has time to overtake
-            for one in leased:
-                say(one.envelope.order_key, one.envelope.id, one.token, at, time.monotonic_ns())
-            await store.write(lambda work, leased=leased: work.outbox.sent(leased, NOON))  # type: ignore[misc]
+            await carry(leased)
 
     await asyncio.gather(*[relay() for _ in range(4)])
 

@@ -8,20 +8,25 @@ import sqlite3
 from asyncio import Future, get_running_loop
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from orderkeep.adapters.sql.connections import memory_link
 from orderkeep.adapters.sql.hot_sqlite.accept import AcceptBatch, SqlAcceptLane
+from orderkeep.adapters.sql.hot_sqlite.arrivals import ArrivalBatch
 from orderkeep.adapters.sql.hot_sqlite.claim import ClaimBatch, SqlClaimLane
-from orderkeep.adapters.sql.lanes import Batch, Failed, Lane, UnitLane, run_batch
+from orderkeep.adapters.sql.lanes import Batch, Failed, Hot, Lane, UnitLane, run_batch
 from orderkeep.adapters.sql.tables import metadata
 from orderkeep.adapters.sql.work import SqlWork
+from orderkeep.intake.ports import Backlog
+from orderkeep.kernel.answers import Answer
 from orderkeep.kernel.bells import Bells
 from orderkeep.kernel.errors import StoreBusy
 from orderkeep.orders.policy import Policy
 from orderkeep.orders.view import BoardRow
 
 T = TypeVar("T")
+ItemT = TypeVar("ItemT")
+OutcomeT = TypeVar("OutcomeT")
 
 
 class SimStore:
@@ -35,12 +40,13 @@ class SimStore:
         self._units = UnitLane()
         self._accepting = AcceptBatch()
         self._claiming = ClaimBatch()
+        self._arriving = ArrivalBatch()
         self._clear = [str(table.delete()) for table in metadata.sorted_tables]
         self.busy_writes: Iterator[bool] = iter(())
         """Which of the next writes the store does not take."""
         self.held = False
         """Whether what is to be written waits for ``flush``, as it waits for a disk."""
-        self._waiting: list[tuple[Lane[Any], Any, Future[Any]]] = []
+        self._waiting: list[_Entry] = []
 
     @property
     def raw(self) -> sqlite3.Connection:
@@ -57,15 +63,28 @@ class SimStore:
         outcome: T = self._run(self._units, unit)
         return outcome
 
-    async def submit(self, lane: Lane[Any], item: Any) -> Any:
+    async def submit(self, lane: Hot[ItemT, OutcomeT], item: ItemT) -> OutcomeT:
         """Run an item of a hot lane in a commit of its own, or shared with others that wait."""
         if next(self.busy_writes, False):
             raise StoreBusy("The disk is full")
         if not self.held:
-            return self._run(lane, item)
-        future: Future[Any] = get_running_loop().create_future()
-        self._waiting.append((lane, item, future))
+            outcome: OutcomeT = self._run(_runs(lane), item)
+            return outcome
+        future: Future[OutcomeT] = get_running_loop().create_future()
+        self._waiting.append((_runs(lane), item, future))
         return await future
+
+    def leave(self, lane: Hot[ItemT, Any], item: ItemT, answer: Answer) -> None:
+        """The same for who does not wait."""
+        if next(self.busy_writes, False):
+            raise StoreBusy("The disk is full")
+        self._waiting.append((_runs(lane), item, answer))
+        if not self.held:
+            self.flush()
+
+    def backlog(self, lane: Hot[Any, Any]) -> Backlog:
+        """What waits; no time passes here."""
+        return Backlog(sum(waiting is _runs(lane) for waiting, _, _ in self._waiting), 0.0)
 
     async def read(self, query: Callable[[SqlWork], T]) -> T:
         """Run a query."""
@@ -85,7 +104,7 @@ class SimStore:
 
     def accepting(self, policy: Policy) -> SqlAcceptLane:
         """Where intake leaves its submissions."""
-        return SqlAcceptLane(self, self._accepting, policy)
+        return SqlAcceptLane(self, self._accepting, self._arriving, policy)
 
     def claiming(self) -> SqlClaimLane:
         """Where operators take orders."""
@@ -110,8 +129,8 @@ class SimStore:
         batch = [(lane, [entry[1] for entry in group]) for lane, group in _by_lane(taken)]
         work = SqlWork(self._link)
         outcomes = self._commit(work, batch)
-        for (_, _, future), outcome in zip(taken, outcomes, strict=True):
-            _settle(future, outcome)
+        for (_, _, answer), outcome in zip(taken, outcomes, strict=True):
+            _settle(answer, outcome)
         self._after(work)
 
     def fail(self, told: Exception, *, kept: bool) -> None:
@@ -121,15 +140,15 @@ class SimStore:
             taken.sort(key=lambda entry: self._rank(entry[0]))
             batch = [(lane, [entry[1] for entry in group]) for lane, group in _by_lane(taken)]
             self._commit(SqlWork(self._link), batch)
-        for _, _, future in taken:
-            _settle(future, Failed(told))
+        for _, _, answer in taken:
+            _settle(answer, Failed(told))
 
     def abandon(self) -> None:
         """The process died: what waited was never begun."""
         self._waiting.clear()
 
     def _rank(self, lane: Lane[Any]) -> int:
-        return (self._accepting, self._claiming, self._units).index(lane)
+        return (self._accepting, self._claiming, self._arriving, self._units).index(lane)
 
     def _commit(self, work: SqlWork, batch: Batch) -> list[Any]:
         try:
@@ -173,7 +192,7 @@ class SimStore:
                 watcher(work.board_rows)
 
 
-_Entry = tuple[Lane[Any], Any, "Future[Any]"]
+_Entry = tuple[Lane[Any], Any, Answer]
 
 
 def _by_lane(entries: Sequence[_Entry]) -> Iterator[tuple[Lane[Any], list[_Entry]]]:
@@ -182,10 +201,15 @@ def _by_lane(entries: Sequence[_Entry]) -> Iterator[tuple[Lane[Any], list[_Entry
         yield members[0][0], members
 
 
-def _settle(future: "Future[Any]", outcome: Any) -> None:
-    if future.done():
+def _settle(answer: Answer, outcome: Any) -> None:
+    if answer.done():
         return  # Its caller has gone; the work is done all the same.
     if isinstance(outcome, Failed):
-        future.set_exception(outcome.error)
+        answer.set_exception(outcome.error)
     else:
-        future.set_result(outcome)
+        answer.set_result(outcome)
+
+
+def _runs(lane: Hot[Any, Any]) -> Lane[Any]:
+    """Each of ours runs its items itself, as SQLite's do."""
+    return cast("Lane[Any]", lane)

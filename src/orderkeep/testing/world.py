@@ -102,6 +102,7 @@ class World:
             self.folder,
             self.trusting,
             self._measure_slowly,
+            handed_over=seed // len(names) % 2 == 1,
         )
         self.process = self._start()
 
@@ -182,7 +183,8 @@ class World:
 
     def _reachable(self) -> list[str]:
         """Failpoints that a history of this shape passes without being aimed at them."""
-        foreign = () if self.on_floor else ("floor.",)
+        # A history has no present system to take over from, and no CRM.
+        foreign = ("source.", "crm.") if self.on_floor else ("floor.", "source.", "crm.")
         absent = (*foreign, *(() if self.folder else ("file.",)), *_SELDOM)
         return [name for name in sorted(failpoints.FAILPOINTS) if not name.startswith(absent)]
 
