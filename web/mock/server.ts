@@ -138,6 +138,7 @@ function answer(asked: Asked): Answer {
       waiting: 12,
       in_flight: 138,
       received_not_yet: 0,
+      not_understood: 0,
       drafts: 3,
       differences: [{ order_no: "OK-000427", what: "it is at the MES twice" }],
     }

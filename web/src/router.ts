@@ -44,6 +44,8 @@ export const router = createRouter({
       () => import("./features/support/DestinationsPage.vue"),
       "nav.destinations",
     ),
+    page("/sources", "sources", () => import("./features/support/SourcesPage.vue"), "nav.sources"),
+    page("/unknown", "unknown", () => import("./features/support/UnknownPage.vue"), "unknown.title"),
     page(
       "/dead-letters",
       "deadLetters",

@@ -164,6 +164,22 @@ describe("when the answer to a draft's opening is lost", () => {
   })
 })
 
+describe("when what is done in place of saving fails", () => {
+  test.each(["forget", "submit"] as const)("%s lets saving go on by itself", async (what) => {
+    office.lost = ["POST /drafts", "GET /drafts"]
+    office.refuses = true
+    const made = opened()
+    made.draft.name = "Анна"
+    await aMoment()
+    await expect(made[what]()).rejects.toMatchObject({ lost: true })
+    office.lost = []
+    await vi.advanceTimersByTimeAsync(10_000)
+
+    expect(office.drafts.get("OK-1")).toEqual({ customer: { name: "Анна" } })
+    expect(made.safe.value).toBe(true)
+  })
+})
+
 describe("when the answer to sending is lost", () => {
   test("a second press finds the order that the draft has become", async () => {
     const { draft, submit } = opened()

@@ -52,6 +52,62 @@ describe("support on an order's page", () => {
   })
 })
 
+describe("an order's page", () => {
+  const shipped = (posted: (body: Record<string, unknown>) => unknown = () => null) => ({
+    ...thePage,
+    "GET /orders/OK-000401": () => ({
+      ...anOrderPage({ ...row, stage: "SHIPPED" }),
+      can: ["hold", "return-open", "promise", "close", "note"],
+    }),
+    "POST /orders/OK-000401/close": ({ body }: { body: Record<string, unknown> }) => posted(body),
+  })
+
+  test("offers the step that closes a shipped order first, with its reason filled in", async () => {
+    const user = userEvent.setup()
+    const sent: Record<string, unknown>[] = []
+    const closed = { order_no: "OK-000401", version: 9, stage: "CLOSED", pending: false }
+    openOffice(
+      shipped((body) => {
+        sent.push(body)
+        return closed
+      }),
+      aPerson({ role: "support", can: [] }),
+    )
+    await visit(OrderPage, "/orders/OK-000401", "/orders/:no")
+
+    await user.click(await screen.findByRole("button", { name: "Закрыть заказ" }))
+    expect(await screen.findByLabelText("Почему")).toHaveValue("Доставлено клиенту")
+    await user.keyboard("{Enter}")
+
+    await waitFor(() => expect(sent).toMatchObject([{ why: "Доставлено клиенту" }]))
+  })
+
+  test("names who did it on our own floor, and the workshop where nobody is named", async () => {
+    const [, started] = aFeed()
+    if (!started) throw new Error("the feed has no such event")
+    const floor = { kind: "mes", id: "floor" }
+    const items = [
+      { ...started, seq: 2, actor: { kind: "mes", id: "anna", name: "Анна Петрова" } },
+      { ...started, seq: 1, kind: "order.packaging", actor: floor, data: {} },
+    ]
+    openOffice({ ...thePage, "GET /orders/OK-000401/feed": () => ({ items, next: null }) }, aPerson())
+    await visit(OrderPage, "/orders/OK-000401", "/orders/:no")
+
+    expect(await screen.findByText(/· Анна Петрова · мастерская$/)).toBeInTheDocument()
+    expect(screen.getByText(/· Мастерская$/)).toBeInTheDocument()
+  })
+
+  test("says what a price is made of with its unit, a share as percent", async () => {
+    openOffice(thePage, aPerson({ role: "seller", can: [] }))
+    await visit(OrderPage, "/orders/OK-000401?tab=price", "/orders/:no")
+
+    expect(await screen.findByText(/^масса: 4,213 г · цена за грамм: 6\s250\s₽$/)).toBeInTheDocument()
+    expect(screen.getByText(/^доля: 35\s%$/)).toBeInTheDocument()
+    expect(screen.getByText(/^ставка: 20\s%$/)).toBeInTheDocument()
+    expect(screen.getByText(/^ставка: 650\s₽$/)).toBeInTheDocument()
+  })
+})
+
 describe("a seller", () => {
   const seller = () => aPerson({ role: "seller", can: ["order.approve", "order.create"] })
   const first = anApproval({ ...anOrder(2), order_no: "OK-000402" }, 0)

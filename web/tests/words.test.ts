@@ -103,6 +103,15 @@ describe("messages between systems", () => {
   })
 })
 
+describe("a state", () => {
+  const states = [...russian].filter(([key]) => key.startsWith("delivery."))
+
+  test("stands beside a noun of any gender", () => {
+    const masculine = /(^|\s)[А-Яа-яё]+(ен|ён|ан|ят|лся)(?=[\s,:]|$)/
+    expect(states.filter(([, text]) => masculine.test(text))).toEqual([])
+  })
+})
+
 describe("vocabulary", () => {
   test.each(Object.keys(SPECS))("the action %s has its button and its outcome", (action) => {
     expect(russian.get(`action.${action}`)).toBeTruthy()

@@ -98,6 +98,37 @@ export const destinations = {
     call<wire.Destinations>("POST", `${BASE}/destinations/${no(name)}/resume`, { reason }),
 }
 
+export const sources = {
+  all: (signal?: AbortSignal) =>
+    call<wire.Sources>("GET", `${BASE}/sources`, undefined, signal ? { signal } : undefined),
+  step: (name: string, to: wire.SourceMode, reason: string, closed: boolean) =>
+    call<wire.Sources>("POST", `${BASE}/sources/${no(name)}/step`, {
+      to,
+      reason,
+      ...(closed ? { old_road_closed: true } : {}),
+    }),
+  home: (name: string, home: wire.SourceHome, reason: string) =>
+    call<wire.Sources>("POST", `${BASE}/sources/${no(name)}/home`, { home, reason }),
+}
+
+export const crm = {
+  told: (orderNo: string, options?: CallOptions) =>
+    call<wire.CrmKnows>("GET", `${BASE}/orders/${no(orderNo)}/crm`, undefined, options),
+  decide: (orderNo: string, decision: "again" | "give_up", reason: string) =>
+    call<wire.CrmKnows>("POST", `${BASE}/orders/${no(orderNo)}/crm`, { decision, reason }),
+}
+
+export const unknown = {
+  page: (filter: BoardQuery, options?: CallOptions) =>
+    call<wire.UnknownList>("GET", `${BASE}/unknown${query(filter)}`, undefined, options),
+  give: (row: number, orderNo: string, note: string) =>
+    call<wire.UnknownMessage>("POST", `${BASE}/unknown/${row}/give`, { order_no: orderNo, note }),
+  aside: (row: number, reason: string) =>
+    call<wire.UnknownMessage>("POST", `${BASE}/unknown/${row}/aside`, { reason }),
+  takeUp: (row: number, reason: string) =>
+    call<wire.UnknownMessage>("POST", `${BASE}/unknown/${row}/open`, { reason }),
+}
+
 export const lost = {
   page: (filter: BoardQuery, options?: CallOptions) =>
     call<wire.LostList>("GET", `${BASE}/lost${query(filter)}`, undefined, options),
@@ -114,21 +145,40 @@ export const lost = {
     call<wire.LostOrder>("POST", `${BASE}/lost/${row}/settle`, body),
 }
 
+export const alerts = (signal?: AbortSignal) =>
+  call<{ items: wire.OfficeAlert[]; as_of: wire.Instant }>(
+    "GET",
+    `${BASE}/alerts`,
+    undefined,
+    signal ? { signal } : undefined,
+  )
+
 const letters = `${BASE}/dead-letters`
 export const deadLetters = {
   all: (signal?: AbortSignal) =>
     call<wire.DeadLetters>("GET", letters, undefined, signal ? { signal } : undefined),
-  group: (fingerprint: string, options?: CallOptions) =>
-    call<wire.LetterGroupPage>("GET", `${letters}/groups/${no(fingerprint)}`, undefined, options),
-  dryRun: (fingerprint: string) => call<wire.DryRun>("POST", `${letters}/dry-run`, { fingerprint }),
-  check: (row: number, body: string) =>
-    call<{ before: string; errors: ProblemFault[] }>("POST", `${letters}/check`, { row, body }),
+  group: (fingerprint: string, parked: boolean, options?: CallOptions) =>
+    call<wire.LetterGroupPage>(
+      "GET",
+      `${letters}/groups/${no(fingerprint)}${query({ parked: String(parked) })}`,
+      undefined,
+      options,
+    ),
+  dryRun: (fingerprint: string, to?: string) =>
+    call<wire.DryRun>("POST", `${letters}/dry-run`, to ? { fingerprint, to } : { fingerprint }),
+  note: (fingerprint: string, known: { owner: string; note: string; release: string }) =>
+    call<unknown>("POST", `${letters}/groups/${no(fingerprint)}/note`, known),
+  exportPath: (form: "csv" | "json") => `${letters}/export${query({ form })}`,
+  check: (row: number, body: string, source: wire.LetterGroup["source"]) =>
+    call<{ before: string; errors: ProblemFault[] }>("POST", `${letters}/check`, { row, body, source }),
   begin: (replay: {
     fingerprint: string
     cutoff: number
     per_minute: number
     reason: string
     edit?: { row: number; body: string }
+    to?: string
+    release?: string
   }) => call<wire.Replay>("POST", `${letters}/replays`, replay),
   replay: (id: string) => call<wire.Replay>("GET", `${letters}/replays/${no(id)}`),
   turn: (id: string, what: string, reason = "") =>

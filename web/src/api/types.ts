@@ -168,12 +168,22 @@ export interface OrderPosition {
   rejected?: string | null
 }
 
+/** A sentence of the office's: by code, with its facts; without one, somebody else's words. */
+export interface Said {
+  text: string
+  code?: string
+  facts?: Record<string, string>
+  /** What the sentence passes on. */
+  inner?: Said
+}
+
 export interface WorkOrder {
   reference: string
   generation: number
   state: string
   since: Instant
   detail?: string | null
+  said?: Said | null
   mes_id?: string | null
 }
 
@@ -192,6 +202,8 @@ export interface CancelRequest {
   by?: string | null
   since?: Instant | null
   refused?: string | null
+  /** What the MES said to it. */
+  said?: Said | null
 }
 
 export interface ReturnCase {
@@ -240,8 +252,10 @@ export interface Order {
   cancelled_because?: string | null
   return_case?: ReturnCase | null
   rework_no?: number
+  home?: SourceHome
   shipment?: { tracking_no: string; carrier?: string | null } | null
   diverged?: string | null
+  diverged_said?: Said | null
   origin?: string | null
   customer?: Customer | null
   delivery_address?: unknown
@@ -297,6 +311,8 @@ export interface FeedEntry {
   trace_id?: string | null
   level: FeedLevel
   data: Record<string, unknown>
+  /** What a process of ours wrote down of what it heard. */
+  said?: Said | null
 }
 
 export interface ActionAnswer {
@@ -453,6 +469,7 @@ export interface Difference {
   kind: string
   title: Told
   what: string
+  said: Said | null
   since: Instant | null
   proof: ProvenHop | null
 }
@@ -467,6 +484,18 @@ export interface TrendPoint {
   differences: number
 }
 
+/** A broker's own counters since it started; repeats are counted each time. */
+export interface AtBroker {
+  published: number
+  confirmed: number
+  returned: number
+  dropped: number
+  delivered: number
+  acked: number
+  redelivered: number
+  held: number
+}
+
 /** Where every accepted order was at `at`. */
 export interface Balance extends Sums {
   at: Instant
@@ -475,10 +504,12 @@ export interface Balance extends Sums {
   took_ms: number
   drafts: number
   received_not_yet: number
+  /** Of these, what waits for a person in the tray. */
+  not_understood: number
   unaccounted: number
   partners: (Sums & { id: string | null; name: string | null })[]
   /** Envelopes over the whole road, where a broker's counts are known. */
-  carried: { published: number; consumed: number; parked: number } | null
+  carried: { published: number; consumed: number; parked: number; broker?: AtBroker } | null
   difference_count: number
   differences: Difference[]
   trend: TrendPoint[]
@@ -496,6 +527,7 @@ export interface Explanation {
   rule_title: Told | null
   todo: { code: string; title: Told }[]
   detail: string
+  said: Said | null
 }
 
 export interface ReconcilePass {
@@ -510,6 +542,7 @@ export interface ReconcilePass {
   unanswered?: number
   finished_at?: Instant | null
   note?: string | null
+  said?: Said | null
 }
 
 /** What a comparison with the MES found. */
@@ -521,6 +554,7 @@ export interface Finding {
   reference: string
   order_no: string | null
   what: string
+  said: Said | null
   since: Instant
   seen_at: Instant
   state: string
@@ -558,6 +592,104 @@ export interface Destinations {
   at: Instant
   may_pause: boolean
   items: Destination[]
+}
+
+export type SourceMode = "off" | "tap" | "shadow" | "live" | "back"
+export type SourceHome = "mirrored" | "co_mastered" | "mastered"
+
+/** An order that a shadow saw, beside what became of it by the old road. */
+export interface ShadowOrder {
+  number: string
+  at: Instant
+  verdict: "accept" | "refuse"
+  why: string | null
+  state: "waiting" | "same" | "missing" | "differs"
+  detail: string | null
+  said: Said | null
+  mes_id: string | null
+}
+
+/** A present system that orders are taken over from. */
+export interface Source {
+  name: string
+  partner: string
+  home: SourceHome
+  road: { kind: "queue" | "database"; name: string } | null
+  mode: SourceMode
+  takes: "copies" | "original" | "rows" | null
+  since: Instant | null
+  by: string | null
+  because: string | null
+  settling: boolean
+  seen_at: Instant | null
+  last_at: Instant | null
+  trouble: string | null
+  /** What the trouble is. */
+  said: Said | null
+  next: SourceMode | null
+  back: SourceMode[]
+  tapped: Record<string, number>
+  compared: Record<string, number>
+  taken: Record<string, number>
+  /** Not taken yet: the comparison still looks whether the old road has them. */
+  left: number
+  last_difference: ShadowOrder | null
+}
+
+export interface Sources {
+  at: Instant
+  may_move: boolean
+  items: Source[]
+}
+
+/** How far the sellers' CRM knows of an order. */
+export interface CrmKnows {
+  now: {
+    state: string
+    since: Instant
+    attempts: number
+    next_at: Instant | null
+    detail: string | null
+    said: Said | null
+  } | null
+  told: {
+    version: number
+    kind: string
+    state: string
+    at: Instant
+    attempts: number
+    detail: string | null
+    said: Said | null
+  }[]
+  may_decide: boolean
+  as_of: Instant
+}
+
+/** What a foreign system said and nobody understood. */
+export interface UnknownMessage {
+  row: number
+  source: string
+  message_id: string | null
+  received_at: Instant
+  reason: string
+  detail: string | null
+  said: Said | null
+  body: string
+  size_bytes: number
+  headers: Record<string, string>
+  state: "open" | "given" | "aside"
+  order_no: string | null
+  handled_by: string | null
+  handled_at: Instant | null
+  note: string | null
+}
+
+export interface UnknownList {
+  items: UnknownMessage[]
+  next: number | null
+  counts: Record<UnknownMessage["state"], number>
+  may_sort: boolean
+  as_of: Instant
 }
 
 /** An order that another system lost or still holds. */
@@ -604,6 +736,13 @@ export interface LostImport {
   dry_run: boolean
 }
 
+/** What has gone wrong between the systems; it stays for as long as it is so. */
+export interface OfficeAlert {
+  kind: "unaccounted" | "stale" | "differences" | "letters" | "work_orders"
+  count: number
+  since: Instant | null
+}
+
 /** Dead letters with one cause. */
 export interface LetterGroup {
   fingerprint: string
@@ -611,12 +750,27 @@ export interface LetterGroup {
   consumer: string
   kind: string | null
   cause: string
+  said: Said | null
   count: number
   orders: number
   first_at: Instant
   last_at: Instant
   parked: boolean
   replayed: number
+  /** How many died on each of the last days, the oldest first. */
+  trend: number[]
+  known: { owner: string; note: string; release: string | null; by: string; at: Instant } | null
+}
+
+/** It has failed and will be tried again by itself. */
+export interface RetryingLetter {
+  consumer: string
+  kind: string
+  order_key: string
+  attempts: number
+  next_at: Instant
+  why: string
+  said: Said | null
 }
 
 export interface DeadLetter {
@@ -625,6 +779,7 @@ export interface DeadLetter {
   died_at: Instant
   attempts: number
   why: string
+  said: Said | null
   replays: number
 }
 
@@ -642,14 +797,33 @@ export interface Replay {
   edited: boolean
   started_by: string
   approved_by: string | null
+  redirect_to: string | null
+  seen_by: string | null
+  /** The release that mended the cause, or its address. */
+  release: string | null
   count: number
   states: Partial<Record<"waiting" | "sent" | "handled" | "died" | "skipped", number>>
   trail: { at: Instant; by: string; what: string; why?: string }[]
   letters?: { row: number; before: string | null; after: string | null }[]
 }
 
+/** Work orders that stand still for one reason, the longest waiting first. */
+export interface StandingGroup {
+  state: "uncertain" | "rejected" | "dead" | "recalled" | "diverged"
+  cause: string
+  said: Said | null
+  count: number
+  first_at: Instant
+  last_at: Instant
+  work_orders: { order_no: string; reference: string; since: Instant; attempts: number; why: string }[]
+}
+
 export interface DeadLetters {
   groups: LetterGroup[]
+  /** There are more than are shown. */
+  more_groups: boolean
+  work_orders: StandingGroup[]
+  retrying: RetryingLetter[]
   replays: Replay[]
   four_eyes_above: number
   as_of: Instant
@@ -658,7 +832,13 @@ export interface DeadLetters {
 export interface LetterGroupPage {
   group: LetterGroup
   letters: DeadLetter[]
-  samples: { row: number; body: string }[]
+  /** `draft`: what a person begins with to mend what could not be read. */
+  samples: { row: number; body: string; draft?: string }[]
+  /** Who laid the newest of them aside, and why. */
+  parking: { by: string; why: string; at: Instant } | null
+  kinds: string[]
+  /** Who else takes this kind. */
+  others: string[]
   schema: unknown
   as_of: Instant
 }

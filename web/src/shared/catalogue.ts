@@ -27,6 +27,8 @@ function ask(): void {
     })
 }
 
+/** A space at which no line ends: a piece and its number stay together. */
+const KEPT = "\u00a0"
 const PART = /([\w.-]+) × (\d+)/g
 
 export function useTitles() {
@@ -42,7 +44,7 @@ export function useTitles() {
 
   /** `ag925 × 2, band-1 × 1` in words. */
   const pieces = (summary: string) =>
-    summary.replace(PART, (_, code: string, n: string) => `${titled(code)} × ${n}`)
+    summary.replace(PART, (_, code: string, n: string) => `${titled(code)}${KEPT}×${KEPT}${n}`)
 
   return { titled, pieces }
 }

@@ -78,6 +78,16 @@ export function useFormat() {
     )
   }
 
+  /** Money for a gram or a millilitre: it may be less than the smallest coin. */
+  const rate = (amount: string, currency: string) =>
+    new Intl.NumberFormat(tag.value, {
+      style: "currency",
+      currency,
+      currencyDisplay: "narrowSymbol",
+      minimumFractionDigits: 0,
+      maximumFractionDigits: 4,
+    }).format(amount as unknown as number)
+
   /** The total, unless it is an earlier price while the next one is being found. */
   function standing(price: { state: string; total?: Money | null } | null | undefined): Money | null {
     return price && !UNPRICED.has(price.state) ? (price.total ?? null) : null
@@ -85,6 +95,9 @@ export function useFormat() {
 
   const number = (value: number | string) =>
     new Intl.NumberFormat(tag.value, { maximumFractionDigits: 3 }).format(value as number)
+
+  const percent = (part: number | string) =>
+    new Intl.NumberFormat(tag.value, { style: "percent", maximumFractionDigits: 1 }).format(part as number)
 
   function size(bytes: number | null | undefined): string {
     if (bytes === null || bytes === undefined) return t("common.none")
@@ -109,8 +122,10 @@ export function useFormat() {
     full,
     span,
     money,
+    rate,
     standing,
     number,
+    percent,
     size,
     word,
   }

@@ -102,7 +102,10 @@ export const SPECS: Record<string, Spec> = {
     icon: "i-lucide-scale",
     fields: [{ name: "outcome", kind: "outcome", label: "ask.outcome", preset: "repair" }],
   },
-  close: { icon: "i-lucide-circle-check", fields: [{ name: "why", kind: "text", label: "ask.why" }] },
+  close: {
+    icon: "i-lucide-circle-check",
+    fields: [{ name: "why", kind: "text", label: "ask.why", preset: "ask.closeWhy" }],
+  },
   "replace-file": {
     icon: "i-lucide-file-up",
     fields: [
@@ -156,6 +159,7 @@ const FORWARD = [
   "done",
   "pack",
   "ship",
+  "close",
   "delivery-decide",
   "settle",
   "lift",
@@ -168,12 +172,10 @@ const RARE = new Set([
   "cancel",
   "cancel-anyway",
   "cannot-be-made",
-  "close",
   "reassign",
   "priority",
   "promise",
   "return-open",
-  "replace-file",
 ])
 
 export const KEY_OF: Record<string, string> = {
@@ -241,16 +243,26 @@ export interface Question {
 /** What the dialog asks now; null when it is closed. */
 export const question = shallowRef<Question | null>(null)
 
-/** Orders whose action is on its way: the buttons wait, nothing is shown as done yet. */
-export const underway = shallowRef<ReadonlySet<string>>(new Set())
+/** Orders whose action is on its way, and which: the buttons wait, nothing is shown as done yet. */
+export const underway = shallowRef<ReadonlyMap<string, string>>(new Map())
+
+/** What a key has asked for meanwhile, one step an order: told whether the step before was done. */
+const waiting = new Map<string, (done: boolean) => void>()
 
 /** Shows what the server says now; until it has, the order counts as under way. */
 export type Look = () => Promise<unknown>
 const nowhere: Look = () => Promise.resolve()
 
-/** Whether a key means this action: while one is under way it does, to be told so. */
+/** Whether a key means this action: while one is under way it may, for what is possible next is not known yet. */
 export const answers = (action: string, can: string[] | undefined, orderNo: string | undefined) =>
   allowed(can).includes(action) || (orderNo !== undefined && underway.value.has(orderNo))
+
+/** The step that was asked for, as far as it is possible by now: `R` is a rework at one stage, a new price at another. */
+function meant(action: string, can: string[]): string | undefined {
+  const possible = allowed(can)
+  if (possible.includes(SPECS[action]?.as ?? action)) return action
+  return possible.find((one) => KEY_OF[one] && KEY_OF[one] === KEY_OF[action])
+}
 
 const UNDO_MS = 10_000
 
@@ -286,35 +298,48 @@ export function useActing() {
   async function act(target: Target, action: string, look: Look = nowhere): Promise<ActionAnswer | null> {
     const spec = SPECS[action]
     if (!spec) return null
-    if (underway.value.has(target.order_no)) return tellBusy(target.order_no)
+    if (underway.value.has(target.order_no)) return after(target.order_no, action, look)
     const args = spec.fields.length || spec.grave ? await ask(target, action, spec) : {}
     return args && (await send(target, action, args, look))
   }
 
   async function send(target: Target, action: string, args: Record<string, unknown>, look: Look = nowhere) {
-    underway.value = new Set([...underway.value, target.order_no])
+    let done = false
+    underway.value = new Map([...underway.value, [target.order_no, action]])
     try {
       const answer = await attempt(target, SPECS[action]?.as ?? action, args)
       tell(target, action, answer)
+      done = true
       return answer
     } catch (error) {
       refuse(asProblem(error))
       return null
     } finally {
       await look().catch(() => undefined)
-      underway.value = new Set([...underway.value].filter((no) => no !== target.order_no))
+      underway.value = new Map([...underway.value].filter(([no]) => no !== target.order_no))
+      waiting.get(target.order_no)?.(done)
     }
   }
 
-  /** A key is never swallowed: what may be done next is known only when this is done. */
-  function tellBusy(orderNo: string): null {
+  /** A key is never swallowed: the next step waits for the one before, and is dropped if that fails. */
+  async function after(orderNo: string, action: string, look: Look): Promise<ActionAnswer | null> {
+    const again = underway.value.get(orderNo) === action
+    tellWaiting(orderNo, again ? "acted.busy" : "acted.next", action)
+    if (again || !(await turn(orderNo))) return null
+    const now = await orders.page(orderNo).catch(() => null)
+    const step = now && !question.value && meant(action, now.can)
+    if (step) return act(now.order, step, look)
+    tellWaiting(orderNo, "acted.notNow", action)
+    return null
+  }
+
+  function tellWaiting(orderNo: string, key: string, action: string): void {
     toasts.add({
       id: `busy-${orderNo}`,
-      title: t("acted.busy", { no: orderNo }),
+      title: t(key, { no: orderNo, action: t(`action.${action}`) }),
       icon: "i-lucide-hourglass",
       duration: 4_000,
     })
-    return null
   }
 
   function tell(target: Target, action: string, answer: ActionAnswer): void {
@@ -354,6 +379,17 @@ export function useActing() {
   }
 
   return { act, send, refuse, offerUndo }
+}
+
+/** Waits until the step before is over; a later key takes the place of an earlier one. */
+function turn(orderNo: string): Promise<boolean> {
+  waiting.get(orderNo)?.(false)
+  return new Promise((resolve) => {
+    waiting.set(orderNo, (done) => {
+      waiting.delete(orderNo)
+      resolve(done)
+    })
+  })
 }
 
 function ask(target: Target, action: string, spec: Spec): Promise<Record<string, unknown> | null> {

@@ -3,6 +3,7 @@
 import { useI18n } from "vue-i18n"
 import type { FeedEntry, ManualReason } from "@/api/types"
 import { useFormat } from "@/shared/format"
+import { useSaid } from "@/shared/said"
 
 type Facts = Record<string, unknown>
 type Params = Record<string, string | number>
@@ -24,10 +25,11 @@ export function wordingOf(kind: string, data: Facts, actor?: string): string {
 export function useSentences() {
   const { t, te } = useI18n()
   const format = useFormat()
+  const { spoken } = useSaid()
 
   function paramsOf(entry: FeedEntry): Params {
     const { data } = entry
-    return { ...plain(data), ...instants(data), ...named(entry) }
+    return { ...plain(data), ...instants(data), ...named(entry), ...heard(entry) }
   }
 
   const plain = (data: Facts): Params => ({
@@ -41,9 +43,12 @@ export function useSentences() {
     priority: text(data.priority),
     text: text(data.text),
     said: text(data.said),
-    expected: text(data.expected),
+    expected: format.word("stage.plain", text(data.expected)).toLowerCase(),
     no: text(data.rework_no),
   })
+
+  /** What a process of ours wrote down goes before the same in English. */
+  const heard = ({ said }: FeedEntry): Params => (said ? { said: spoken(said), why: spoken(said) } : {})
 
   const instants = (data: Facts): Params => ({
     until: format.momentInWords(text(data.until) || text(data.valid_until)),

@@ -224,11 +224,12 @@ export function useDraft(login: string, say: (fault: ProblemFault) => string, fi
   }
 
   /** Throws it away here and at the office. */
-  async function forget(): Promise<void> {
-    await finish()
-    known ??= await found()
-    if (known) await orders.act(known.order_no, "cancel", known.version, { reason: "draft" })
-    reset()
+  function forget(): Promise<void> {
+    return instead(async () => {
+      known ??= await found()
+      if (known) await orders.act(known.order_no, "cancel", known.version, { reason: "draft" })
+      reset()
+    })
   }
 
   /** Leaves it at the office for later, and begins anew. */
@@ -236,6 +237,17 @@ export function useDraft(login: string, say: (fault: ProblemFault) => string, fi
     await finish()
     if (kept.value) reset()
     else later(AGAIN_MS)
+  }
+
+  /** Something is done in place of the next saving; where it fails, saving goes on by itself. */
+  async function instead<T>(act: () => Promise<T>): Promise<T> {
+    await finish()
+    try {
+      return await act()
+    } catch (error) {
+      if (!safe.value) later(AGAIN_MS)
+      throw error
+    }
   }
 
   async function finish(): Promise<void> {
@@ -318,15 +330,16 @@ export function useDraft(login: string, say: (fault: ProblemFault) => string, fi
   }
 
   /** A draft becomes the order of its number; what the office never had is sent under its key. */
-  async function submit(): Promise<{ order_no: string }> {
-    await finish()
-    const submission = submissionOf(draft)
-    known ??= await found()
-    sending = !known
-    remember()
-    const answer = known ? await sent(known.order_no, submission) : await orders.submit(submission, key)
-    reset()
-    return answer
+  function submit(): Promise<{ order_no: string }> {
+    return instead(async () => {
+      const submission = submissionOf(draft)
+      known ??= await found()
+      sending = !known
+      remember()
+      const answer = known ? await sent(known.order_no, submission) : await orders.submit(submission, key)
+      reset()
+      return answer
+    })
   }
 
   /** Sent before, and only the answer was lost: it is the order now. */

@@ -4,6 +4,8 @@
  */
 export const REFUSALS_RU: Readonly<Record<string, string>> = {
   "The order is closed.": "заказ уже завершён.",
+  "The order is cancelled.": "заказ отменён.",
+  "The parcel has left already.": "посылка уже ушла.",
   "The order is held.": "заказ на удержании.",
   "There is no price yet, or it is past approval.": "цены ещё нет, или заказ уже одобрен.",
   "The price has expired; ask for it anew.": "цена истекла; запросите её заново.",
@@ -46,6 +48,7 @@ export const REFUSALS_RU: Readonly<Record<string, string>> = {
   "There is no work order here.": "наряда ещё нет.",
   "The work is done in another system.": "работа ведётся в другой системе.",
   "A promise lies in the future.": "обещание должно быть в будущем.",
+  "It is a copy: its home is the shop's system.": "это копия: заказ ведёт система магазина.",
 }
 
 const TAKEN = /^(.+) has taken it\.$/
