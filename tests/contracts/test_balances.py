@@ -1,40 +1,34 @@
 """Every store counts the same balance, and keeps it: runs, a trend, differences with their age."""
 
 import asyncio
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+import structlog
 from sqlalchemy import insert
 
 from orderkeep.adapters.sql import tables
 from orderkeep.adapters.sql.explain import facts_of
 from orderkeep.adapters.sql.ledger import ledger_of
-from orderkeep.adapters.sql.migrate import migrate
-from orderkeep.adapters.sql.postgres import store as postgres_store
-from orderkeep.adapters.sql.postgres.store import PgStore
-from orderkeep.adapters.sql.store import SqliteStore, open_store
 from orderkeep.adapters.sql.work import SqlWork
 from orderkeep.bench.accept import PARTNER, Submissions, add_partner
-from orderkeep.kernel.bells import Bells
 from orderkeep.kernel.ids import Ids, OrderNo, order_no, work_order_ref
 from orderkeep.kernel.money import Money
 from orderkeep.ledger.balance import Balance, Class, Difference, Proof, Sums
-from orderkeep.ledger.keeping import Keeper, Tables
+from orderkeep.ledger.keeping import NAMED_AT_ONCE, Keeper, Tables
 from orderkeep.ledger.kept import HOURS_KEPT, MINUTES_KEPT, Noted, Run
 from orderkeep.orders import commands as c
 from orderkeep.orders.events import Actor, ActorKind, Cause
 from orderkeep.orders.master import OrderMaster
 from orderkeep.orders.order import Delivered
 from orderkeep.orders.policy import Policy
-from orderkeep.testing.store import SimStore
+from orderkeep.testing.clock import TestClock
+from orderkeep.testing.stores import Store
 
-Store = SqliteStore | SimStore | PgStore
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)  # before any envelope: none is late
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 POLICY = Policy()
@@ -42,39 +36,16 @@ SELLER = Cause(Actor(ActorKind.PERSON, "sofia", "seller"), "test", "office", "1"
 OTHER = "other"
 
 
-class Standing:
-    """A clock that stands until it is moved."""
-
-    def __init__(self) -> None:
-        self.time = NOON
-
-    def now(self) -> datetime:
-        return self.time
+@pytest.fixture
+def clock() -> TestClock:
+    return TestClock(NOON)
 
 
 @pytest.fixture
-def clock() -> Standing:
-    return Standing()
-
-
-@pytest.fixture(params=["on disk", "in memory", "on PostgreSQL"])
-def store(
-    request: pytest.FixtureRequest, tmp_path: Path, runner: asyncio.Runner
-) -> Iterator[Store]:
-    opened: Store
-    if request.param == "in memory":
-        opened = SimStore()
-    elif request.param == "on disk":
-        url = f"sqlite:///{tmp_path / 'orderkeep.db'}"
-        migrate(url)
-        opened = open_store(url, Bells())
-    else:
-        address = request.getfixturevalue("postgres_url")
-        opened = runner.run(postgres_store.open_store(address, Bells()))
-    runner.run(opened.write(add_partner))
-    runner.run(opened.write(add_another))
-    yield opened
-    runner.run(opened.close())
+def store(store: Store, runner: asyncio.Runner) -> Store:
+    runner.run(store.write(add_partner))
+    runner.run(store.write(add_another))
+    return store
 
 
 def add_another(work: SqlWork) -> None:
@@ -89,7 +60,7 @@ async def accept(store: Store, count: int) -> list[OrderNo]:
 
 
 async def do(store: Store, no: OrderNo, *commands: c.OrderCommand) -> None:
-    master = OrderMaster(store, Standing(), Ids(), POLICY)
+    master = OrderMaster(store, TestClock(NOON), Ids(), POLICY)
     for command in commands:
         await master.handle(no, command, SELLER)
 
@@ -117,7 +88,7 @@ def classes(found: Balance) -> dict[str, int]:
     return {name: getattr(found, name) for name in Class if getattr(found, name)}
 
 
-def keeper(store: Store, clock: Standing) -> Keeper:
+def keeper(store: Store, clock: TestClock) -> Keeper:
     look = Tables(
         lambda work, now: ledger_of(work).balance(now),
         lambda work, no: facts_of(work, no, POLICY),
@@ -212,7 +183,7 @@ async def test_an_envelope_that_nobody_carries_differs_from_the_broker(store: St
 
 
 async def test_a_minute_is_counted_once_and_the_next_one_again(
-    store: Store, clock: Standing
+    store: Store, clock: TestClock
 ) -> None:
     keeping = keeper(store, clock)
     await accept(store, 3)
@@ -229,7 +200,7 @@ async def test_a_minute_is_counted_once_and_the_next_one_again(
     assert last.partners[PARTNER].accepted == 3
 
 
-async def test_a_clock_set_back_does_not_end_the_counting(store: Store, clock: Standing) -> None:
+async def test_a_clock_set_back_does_not_end_the_counting(store: Store, clock: TestClock) -> None:
     keeping = keeper(store, clock)
     await keeping.step()
 
@@ -242,7 +213,7 @@ async def test_a_clock_set_back_does_not_end_the_counting(store: Store, clock: S
 
 
 async def test_a_difference_keeps_its_age_and_gets_its_last_proof(
-    store: Store, clock: Standing
+    store: Store, clock: TestClock
 ) -> None:
     keeping, [no] = keeper(store, clock), await accept(store, 1)
     await damage(store, "DELETE FROM outbox WHERE order_key = ?1", no)
@@ -267,6 +238,20 @@ STOCK = Difference(None, "two counts", kind="miscounted", reference="SUBMITTED")
 
 async def note(store: Store, at: datetime, *found: Difference) -> Noted:
     return await store.write(lambda work: work.balances.note(found, at))
+
+
+async def test_a_cause_that_strands_many_orders_names_some_in_the_log_and_counts_the_rest(
+    store: Store, clock: TestClock
+) -> None:
+    await accept(store, NAMED_AT_ONCE + 5)
+    await damage(store, "DELETE FROM outbox")
+
+    with structlog.testing.capture_logs() as said:
+        await keeper(store, clock).step()
+
+    told = [one for one in said if one["event"] == "balance.differs"]
+    assert len({one["order_id"] for one in told if "order_id" in one}) == NAMED_AT_ONCE
+    assert [one["unnamed"] for one in told if "unnamed" in one] == [5]
 
 
 async def test_what_is_gone_and_comes_again_is_new(store: Store) -> None:
@@ -315,7 +300,7 @@ async def test_a_long_trend_is_thinned_and_hides_no_difference(store: Store) -> 
     assert points[-1].at == NOON + 99 * MINUTE
 
 
-async def test_what_reconciliation_found_is_in_the_balance(store: Store, clock: Standing) -> None:
+async def test_what_reconciliation_found_is_in_the_balance(store: Store, clock: TestClock) -> None:
     def found(work: SqlWork) -> None:
         facts = msgspec.json.encode({"what": "the MES has no OK-000013"}).decode()
         row = {

@@ -5,28 +5,25 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from random import Random
 
 import pytest
 
 from orderkeep.adapters.sql.ledger import ledger_of
-from orderkeep.adapters.sql.migrate import migrate
-from orderkeep.adapters.sql.postgres import store as postgres_store
-from orderkeep.adapters.sql.postgres.store import PgStore
-from orderkeep.adapters.sql.store import SqliteStore, open_store
 from orderkeep.adapters.sql.work import SqlWork
 from orderkeep.bench.accept import PARTNER, Submissions, add_partner
 from orderkeep.board.filters import PageQuery, parse
 from orderkeep.board.ports import Page, Wanted
+from orderkeep.delivery.envelope import Envelope
 from orderkeep.intake.ports import Submission
-from orderkeep.kernel.bells import Bells
-from orderkeep.kernel.ids import FileId, OrderNo, order_no
+from orderkeep.kernel.ids import EnvelopeId, FileId, OrderNo, order_no
 from orderkeep.orders.order import Stage
 from orderkeep.orders.policy import Policy
 from orderkeep.testing.store import SimStore
+from orderkeep.testing.stores import ON_DISK, ON_POSTGRESQL, Store
 
-Store = SqliteStore | SimStore | PgStore
+# The store in memory is what the others are compared with.
+pytestmark = pytest.mark.parametrize("store", [ON_DISK, ON_POSTGRESQL], indirect=True)
 ORDERS = 120
 NOON = datetime(2026, 12, 24, 12, tzinfo=UTC)
 FILTERS: tuple[dict[str, str], ...] = (
@@ -55,22 +52,6 @@ SCATTER = (
     " is_claimable = (?7 > 0), claim_operator = ?8, due_at = CASE WHEN ?9 > 0 THEN due_at END,"
     " hold_until = CASE WHEN ?10 > 0 THEN due_at END WHERE n = ?1"
 )
-
-
-@pytest.fixture(params=["on disk", "on PostgreSQL"])
-def store(
-    request: pytest.FixtureRequest, tmp_path: Path, runner: asyncio.Runner
-) -> Iterator[Store]:
-    opened: Store
-    if request.param == "on disk":
-        url = f"sqlite:///{tmp_path / 'orderkeep.db'}"
-        migrate(url)
-        opened = open_store(url, Bells())
-    else:
-        address = request.getfixturevalue("postgres_url")
-        opened = runner.run(postgres_store.open_store(address, Bells()))
-    yield opened
-    runner.run(opened.close())
 
 
 @pytest.fixture
@@ -154,3 +135,18 @@ async def test_every_store_shows_the_same(store: Store, model: SimStore) -> None
         expected = await pages(model, wanted)
         assert await pages(store, wanted) == expected, wanted
     assert await store.read(everything_counted) == await model.read(everything_counted)
+
+
+async def test_the_backlog_says_how_long_the_oldest_has_waited_to_be_handled(store: Store) -> None:
+    def receive(work: SqlWork, consumer: str, after_s: int) -> None:
+        one = Envelope(EnvelopeId(consumer), "priced", 1, consumer, NOON, "t", b"{}")
+        work.inbox.receive(consumer, [one], NOON + timedelta(seconds=after_s))
+
+    def waits_s(work: SqlWork) -> float:
+        return work.board.backlog(NOON + timedelta(seconds=90)).oldest_unhandled_s
+
+    assert await store.read(waits_s) == 0.0
+    await store.write(partial(receive, consumer="quoting", after_s=30))
+    await store.write(partial(receive, consumer="bridge", after_s=10))
+
+    assert await store.read(waits_s) == 80.0

@@ -1,21 +1,16 @@
 """Every store keeps the list of lost orders, and the passes and findings of a comparison, alike."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 
 import pytest
 
-from orderkeep.adapters.sql.migrate import migrate
-from orderkeep.adapters.sql.postgres import store as postgres_store
-from orderkeep.adapters.sql.postgres.store import PgStore
-from orderkeep.adapters.sql.store import SqliteStore, open_store
 from orderkeep.adapters.sql.work import SqlWork
-from orderkeep.bench.accept import Submissions, add_partner
+from orderkeep.bench.accept import PARTNER, Submissions, add_partner
 from orderkeep.bridge.ports import MesJob
-from orderkeep.kernel.bells import Bells
+from orderkeep.intake.shadow import Seen, Verdict
 from orderkeep.kernel.ids import OrderNo, order_no, work_order_ref
 from orderkeep.ledger.lost import LostOrder, Table
 from orderkeep.ledger.lost_list import LostChanged, LostNotFound, LostState
@@ -25,39 +20,20 @@ from orderkeep.ledger.worklist import Worklist
 from orderkeep.orders.order import Delivered, Stage
 from orderkeep.orders.policy import Policy
 from orderkeep.orders.ports import OrderNotFound
-from orderkeep.testing.store import SimStore
+from orderkeep.testing.clock import TestClock
+from orderkeep.testing.stores import Store
 
-Store = SqliteStore | SimStore | PgStore
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 LATER = NOON + timedelta(hours=1)
+A_YEAR_ON = NOON + timedelta(days=365)
 MES = "mes"
 FOUND = Found(Kind.MISSING_THERE, "the MES shows none", [Decision.RESEND])
 
 
-class Noon:
-    """A clock that stands still."""
-
-    def now(self) -> datetime:
-        return NOON
-
-
-@pytest.fixture(params=["on disk", "in memory", "on PostgreSQL"])
-def store(
-    request: pytest.FixtureRequest, tmp_path: Path, runner: asyncio.Runner
-) -> Iterator[Store]:
-    opened: Store
-    if request.param == "in memory":
-        opened = SimStore()
-    elif request.param == "on disk":
-        url = f"sqlite:///{tmp_path / 'orderkeep.db'}"
-        migrate(url)
-        opened = open_store(url, Bells())
-    else:
-        address = request.getfixturevalue("postgres_url")
-        opened = runner.run(postgres_store.open_store(address, Bells()))
-    runner.run(opened.write(add_partner))
-    yield opened
-    runner.run(opened.close())
+@pytest.fixture
+def store(store: Store, runner: asyncio.Runner) -> Store:
+    runner.run(store.write(add_partner))
+    return store
 
 
 async def accept(store: Store, count: int) -> list[tuple[OrderNo, str]]:
@@ -76,7 +52,7 @@ def table(*numbers: str) -> Table:
 
 async def test_a_table_is_imported_once_and_what_we_hold_is_found(store: Store) -> None:
     (no, ref), (other, _) = await accept(store, 2)
-    worklist = Worklist(store, Noon(), asks=True)
+    worklist = Worklist(store, TestClock(NOON), asks=True)
     whole = table(ref, other, "L-1", "L-2", "50%_\\")
 
     dry = await worklist.take(whole, "shop", "vera", dry_run=True)
@@ -101,7 +77,7 @@ async def test_a_table_is_imported_once_and_what_we_hold_is_found(store: Store) 
 
 async def test_an_order_that_comes_in_later_is_brought_back_by_itself(store: Store) -> None:
     ref = Submissions().next().client_ref
-    worklist = Worklist(store, Noon(), asks=False)
+    worklist = Worklist(store, TestClock(NOON), asks=False)
     await worklist.take(table(ref, "L-1"), "shop", "vera", dry_run=False)
     assert await store.read(lambda work: work.lost.match(NOON, 0)) == 0
 
@@ -113,9 +89,39 @@ async def test_an_order_that_comes_in_later_is_brought_back_by_itself(store: Sto
     assert (matched, one.order_no, one.decided_by, one.decided_at) == (1, no, "match", LATER)
 
 
+async def test_another_partners_order_of_the_same_number_is_not_the_one_that_is_missed(
+    store: Store,
+) -> None:
+    [(no, ref)] = await accept(store, 1)
+    worklist = Worklist(store, TestClock(NOON), asks=False)
+    theirs = Table([LostOrder(ref, partner="Another")], [])
+    ours = Table([LostOrder(ref, partner=PARTNER)], [])
+
+    await worklist.take(theirs, "shop", "vera", dry_run=False)
+    known = await worklist.take(ours, "old shop", "vera", dry_run=False)
+    matched = await store.write(lambda work: work.lost.match(LATER, 20))
+
+    assert (known.found_here, matched) == (1, 0)
+    [missed] = await store.read(lambda work: work.lost.page("open", None, 10))
+    assert missed.source == "shop"
+    [found] = await store.read(lambda work: work.lost.page("found_here", None, 10))
+    assert found.order_no == no
+
+
+async def test_digits_that_happen_to_be_a_number_of_ours_are_somebody_elses(store: Store) -> None:
+    [(no, _)] = await accept(store, 1)
+    worklist = Worklist(store, TestClock(NOON), asks=False)
+
+    digits = await worklist.take(table(no.removeprefix("OK-")), "shop", "vera", dry_run=False)
+    ours = await worklist.take(table(no.lower()), "shop", "vera", dry_run=False)
+
+    assert (digits.fresh, digits.found_here) == (1, 0)
+    assert (ours.fresh, ours.found_here) == (0, 1)
+
+
 async def test_whoever_settles_second_is_told(store: Store) -> None:
     [(no, _)] = await accept(store, 1)
-    worklist = Worklist(store, Noon(), asks=False)
+    worklist = Worklist(store, TestClock(NOON), asks=False)
     await worklist.take(table("L-1"), "shop", "vera", dry_run=False)
     [one] = await store.read(lambda work: work.lost.page("open", None, 1))
 
@@ -133,7 +139,7 @@ async def test_whoever_settles_second_is_told(store: Store) -> None:
 
 
 async def test_what_the_mes_shows_of_them_is_kept(store: Store) -> None:
-    await Worklist(store, Noon(), asks=True).take(table("L-1"), "s", "vera", dry_run=False)
+    await Worklist(store, TestClock(NOON), asks=True).take(table("L-1"), "s", "vera", dry_run=False)
     [one] = await store.read(lambda work: work.lost.to_look(NOON, 10))
 
     await store.write(lambda work: work.lost.looked(one.row, "unknown", None, LATER))
@@ -143,6 +149,17 @@ async def test_what_the_mes_shows_of_them_is_kept(store: Store) -> None:
     assert not await store.read(lambda work: work.lost.to_look(LATER, 10))
     [kept] = await store.read(lambda work: work.lost.page("open", None, 10))
     assert (kept.mes, kept.mes_detail) == ("there", "M7 started")
+
+
+async def test_a_look_of_the_time_before_the_clock_was_set_back_is_due(store: Store) -> None:
+    await Worklist(store, TestClock(NOON), asks=True).take(table("L-1"), "s", "vera", dry_run=False)
+    [one] = await store.read(lambda work: work.lost.to_look(NOON, 10))
+    seen = Seen("S-1", "m-1", "b" * 64, Verdict.ACCEPT)
+    await store.write(lambda work: work.shadow.see("shop", seen, A_YEAR_ON))
+    await store.write(lambda work: work.lost.looked(one.row, "unknown", None, A_YEAR_ON))
+
+    assert await store.read(lambda work: work.lost.to_look(NOON, 10))
+    assert await store.read(lambda work: work.shadow.to_look(NOON, 10))
 
 
 # --- comparisons --------------------------------------------------------------------------------

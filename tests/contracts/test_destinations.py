@@ -1,63 +1,28 @@
 """Every store keeps how a foreign system is doing, who paused it, and how far was read."""
 
 import asyncio
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from orderkeep.adapters.sql.migrate import migrate
-from orderkeep.adapters.sql.postgres import store as postgres_store
-from orderkeep.adapters.sql.postgres.store import PgStore
-from orderkeep.adapters.sql.store import SqliteStore, open_store
 from orderkeep.adapters.sql.tables import audit
 from orderkeep.bridge.destinations import Condition
 from orderkeep.bridge.pace import TRIP, Bounds, Pace, begin, unanswered
 from orderkeep.bridge.pausing import NoSuchDestination, Pausing, Terms
 from orderkeep.bridge.windows import Maintenance, read_windows
-from orderkeep.kernel.bells import Bells
-from orderkeep.testing.store import SimStore
+from orderkeep.testing.clock import TestClock
+from orderkeep.testing.stores import Store
 
-Store = SqliteStore | SimStore | PgStore
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 BOUNDS = Bounds(most=8, rest=timedelta(seconds=5))
 TERMS = {"mes": Terms(BOUNDS, title="MES"), "crm": Terms(BOUNDS)}
 
 
-class Standing:
-    """A clock that stands until it is moved."""
-
-    def __init__(self) -> None:
-        self.time = NOON
-
-    def now(self) -> datetime:
-        return self.time
-
-
-@pytest.fixture(params=["on disk", "in memory", "on PostgreSQL"])
-def store(
-    request: pytest.FixtureRequest, tmp_path: Path, runner: asyncio.Runner
-) -> Iterator[Store]:
-    opened: Store
-    if request.param == "in memory":
-        opened = SimStore()
-    elif request.param == "on disk":
-        url = f"sqlite:///{tmp_path / 'orderkeep.db'}"
-        migrate(url)
-        opened = open_store(url, Bells())
-    else:
-        address = request.getfixturevalue("postgres_url")
-        opened = runner.run(postgres_store.open_store(address, Bells()))
-    yield opened
-    runner.run(opened.close())
-
-
 @pytest.fixture
 def pausing(store: Store) -> Pausing:
-    return Pausing(store, Standing(), TERMS)
+    return Pausing(store, TestClock(NOON), TERMS)
 
 
 def away() -> Pace:
@@ -90,7 +55,7 @@ def test_a_person_pauses_one_destination_and_it_stays_so(
     runner.run(pausing.pause("mes", "person:hanna", "stocktaking"))
     runner.run(pausing.pause("mes", "person:olga", "me too"))
 
-    again = Pausing(store, Standing(), TERMS)
+    again = Pausing(store, TestClock(NOON), TERMS)
     shown = {one.name: one.state for one in runner.run(again.all())}
     assert shown["crm"].condition is Condition.OPEN
     assert shown["mes"].condition is Condition.PAUSED
@@ -137,7 +102,7 @@ def test_each_pause_is_in_the_audit_once(
 def test_a_maintenance_window_is_shown_until_its_end(store: Store, runner: asyncio.Runner) -> None:
     terms = Terms(BOUNDS, Maintenance(read_windows("11:30-12:30")))
 
-    [shown] = runner.run(Pausing(store, Standing(), {"mes": terms}).all())
+    [shown] = runner.run(Pausing(store, TestClock(NOON), {"mes": terms}).all())
 
     assert shown.state.condition is Condition.MAINTENANCE
     assert shown.state.until == NOON + timedelta(minutes=30)

@@ -14,7 +14,7 @@ from orderkeep.bridge.ports import (
     Capabilities,
     Mes,
     MesJob,
-    MesUnavailable,
+    NotShown,
     RecallRefused,
     WorkOrder,
 )
@@ -123,7 +123,7 @@ class MesContract:
         self, far_side: FarSide
     ) -> None:
         async with far_side.open() as mes:
-            with pytest.raises((RecallRefused, MesUnavailable)):
+            with pytest.raises((RecallRefused, NotShown)):
                 await mes.recall(a_work_order().reference)
 
     async def test_a_begun_job_shows_another_status(self, far_side: FarSide) -> None:

@@ -3,13 +3,14 @@
 import asyncio
 import hashlib
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 from sqlalchemy import insert
 
@@ -18,10 +19,6 @@ from orderkeep.access.ports import PersonChange
 from orderkeep.access.rights import Role
 from orderkeep.adapters.sql import tables
 from orderkeep.adapters.sql.hot_sqlite.board_rows import read_rows
-from orderkeep.adapters.sql.migrate import migrate
-from orderkeep.adapters.sql.postgres import store as postgres_store
-from orderkeep.adapters.sql.postgres.store import PgStore
-from orderkeep.adapters.sql.store import SqliteStore, open_store
 from orderkeep.adapters.sql.work import SqlWork
 from orderkeep.delivery.envelope import Envelope
 from orderkeep.delivery.ports import Tried
@@ -55,9 +52,9 @@ from orderkeep.orders.policy import Policy
 from orderkeep.orders.ports import OrderNotFound
 from orderkeep.orders.refusals import TransitionRefused
 from orderkeep.orders.view import BoardRow, board_row
-from orderkeep.testing.store import SimStore
+from orderkeep.testing.clock import TestClock
+from orderkeep.testing.stores import Store
 
-Store = SqliteStore | SimStore | PgStore
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 PARTNER = PartnerId("p1")
 POLICY = Policy()
@@ -68,35 +65,10 @@ READ_ONLY = (sqlite3.OperationalError, asyncpg.ReadOnlySQLTransactionError)
 OPERATOR = Cause(Actor(ActorKind.PERSON, "oleg", "operator"), "claim", "office", "2" * 32)
 
 
-class Noon:
-    """A clock that stands still."""
-
-    def now(self) -> datetime:
-        return NOON
-
-
 @pytest.fixture
-def bells() -> Bells:
-    return Bells()
-
-
-@pytest.fixture(params=["on disk", "in memory", "on PostgreSQL"])
-def store(
-    request: pytest.FixtureRequest, tmp_path: Path, runner: asyncio.Runner, bells: Bells
-) -> Iterator[Store]:
-    opened: Store
-    if request.param == "in memory":
-        opened = SimStore(bells)
-    elif request.param == "on disk":
-        url = f"sqlite:///{tmp_path / 'orderkeep.db'}"
-        migrate(url)
-        opened = open_store(url, bells)
-    else:
-        address = request.getfixturevalue("postgres_url")
-        opened = runner.run(postgres_store.open_store(address, bells))
-    runner.run(opened.write(add_partner))
-    yield opened
-    runner.run(opened.close())
+def store(store: Store, runner: asyncio.Runner) -> Store:
+    runner.run(store.write(add_partner))
+    return store
 
 
 def add_partner(work: SqlWork) -> None:
@@ -163,7 +135,7 @@ async def an_approved_order(store: Store, ref: str = "A-1") -> OrderNo:
 
 
 def the_master(store: Store) -> OrderMaster:
-    return OrderMaster(store, Noon(), Ids(), POLICY)
+    return OrderMaster(store, TestClock(NOON), Ids(), POLICY)
 
 
 # --- accepting ----------------------------------------------------------------------------------
@@ -273,6 +245,7 @@ async def test_twins_that_wait_together_become_one_order(store: Store) -> None:
 
     assert {one.order_no for one in (*twins, *cousins)} == {twins[0].order_no}
     assert [one.replayed for one in (*twins, *cousins)].count(False) == 1
+    assert await counters(store) == {"orders": 1, "stage:SUBMITTED": 1}
 
 
 async def test_a_bad_submission_is_refused_alone(store: Store) -> None:
@@ -284,6 +257,36 @@ async def test_a_bad_submission_is_refused_alone(store: Store) -> None:
 
     assert [isinstance(one, BROKEN_RULE) for one in outcomes].count(True) == 1
     assert await counters(store) == {"orders": 9, "stage:SUBMITTED": 9}
+
+
+class Listening:
+    """Somebody who is told, and does not wait."""
+
+    def __init__(self) -> None:
+        self.told: asyncio.Queue[Any] = asyncio.Queue()
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, outcome: Any) -> None:
+        self.told.put_nowait(outcome)
+
+    def set_exception(self, error: Any) -> None:
+        self.told.put_nowait(error)
+
+
+async def test_who_leaves_a_submission_is_told_what_who_waits_would_be(store: Store) -> None:
+    lane, first, again, refused = store.accepting(POLICY), Listening(), Listening(), Listening()
+
+    lane.leave(a_submission(key="k1"), first)
+    accepted = await first.told.get()
+    lane.leave(a_submission(key="k1"), again)
+    lane.leave(a_submission(key="k2", note="changed"), refused)
+
+    assert (accepted.order_no, accepted.replayed) == (order_no(1), False)
+    assert (await again.told.get()) == msgspec.structs.replace(accepted, replayed=True)
+    assert type(await refused.told.get()) is ClientRefTaken
+    assert await lane.accept(a_submission(key="k1")) == await lane.accept(a_submission(key="k1"))
 
 
 # --- units of work ------------------------------------------------------------------------------
@@ -424,7 +427,8 @@ async def test_what_was_put_back_is_due_when_said(store: Store) -> None:
     await store.write(lambda work: work.outbox.post([an_envelope("a1")]))
     leased = await store.write(lambda work: work.outbox.lease(NOON, later(60), 10))
 
-    await store.write(lambda work: work.outbox.put_back(leased, later(5)))
+    resting = Tried(carried=False, rest=timedelta(minutes=5))
+    await store.write(lambda work: work.outbox.settle([(leased[0], resting)], NOON))
 
     assert not await store.write(lambda work: work.outbox.lease(later(4), later(60), 10))
     assert await store.write(lambda work: work.outbox.lease(later(5), later(60), 10))
@@ -476,17 +480,33 @@ async def test_a_broker_s_answer_is_kept_with_its_row_unless_another_has_the_row
     await store.write(lambda work: work.outbox.post([an_envelope("a1"), an_envelope("b1", "b")]))
     mine = await store.write(lambda work: work.outbox.lease(NOON, later(1), 10))
     nacked = Tried(carried=False, answer="nacked", began=later(1), ended=later(2))
-    await store.write(lambda work: work.outbox.note([(row, nacked) for row in mine]))
+    await store.write(lambda work: work.outbox.settle([(row, nacked) for row in mine], later(2)))
     [again, _] = await store.write(lambda work: work.outbox.lease(later(3), later(9), 10))
 
     confirmed = Tried(carried=True, answer="confirmed", began=later(4), ended=later(5))
-    await store.write(lambda work: work.outbox.note([(again, confirmed), (mine[1], confirmed)]))
-    await store.write(lambda work: work.outbox.note([]))
+    both = [(again, confirmed), (mine[1], confirmed)]
+    await store.write(lambda work: work.outbox.settle(both, later(5)))
+    await store.write(lambda work: work.outbox.settle([], later(5)))
 
     sql = "SELECT id, answer, tries, answered_at - published_at FROM outbox ORDER BY row"
     found = await store.read(lambda work: work.raw.execute(sql).fetchall())
     assert [row[:3] for row in found] == [("a1", "confirmed", 2), ("b1", "nacked", 1)]
     assert found[0][3] == found[1][3]
+    [carried] = await store.read(lambda work: work.outbox.carried(0, 10))
+    assert (carried.id, carried.sent_at) == ("a1", later(5))
+
+
+async def test_what_no_broker_was_asked_about_keeps_the_last_answer(store: Store) -> None:
+    await store.write(lambda work: work.outbox.post([an_envelope("a1")]))
+    [row] = await store.write(lambda work: work.outbox.lease(NOON, later(1), 10))
+    nacked = Tried(carried=False, answer="nacked", began=NOON, ended=later(1))
+    await store.write(lambda work: work.outbox.settle([(row, nacked)], later(1)))
+    [again] = await store.write(lambda work: work.outbox.lease(later(2), later(3), 10))
+
+    await store.write(lambda work: work.outbox.settle([(again, Tried(carried=False))], later(3)))
+
+    sql = "SELECT answer, tries, sent_at FROM outbox"
+    assert await store.read(lambda work: work.raw.execute(sql).fetchall()) == [("nacked", 1, None)]
 
 
 async def test_what_the_broker_gave_up_on_is_a_dead_letter_unless_it_was_tried_here(
@@ -498,8 +518,11 @@ async def test_what_the_broker_gave_up_on_is_a_dead_letter_unless_it_was_tried_h
     await store.write(lambda work: work.inbox.retry(a1.row, later(5), "it failed"))
     await store.write(lambda work: work.inbox.handled(b1.row, NOON))
 
-    for one in arrived:
-        await store.write(lambda work, id_=one.id: work.inbox.bury("quoting", id_, NOON, "limit"))  # type: ignore[misc]
+    def bury(work: SqlWork) -> None:
+        for one in arrived:
+            work.inbox.bury("quoting", one.id, NOON, "limit")
+
+    await store.write(bury)
 
     sql = "SELECT message_id, why FROM inbox WHERE dead_at IS NOT NULL"
     assert await store.read(lambda work: work.raw.execute(sql).fetchall()) == [("c1", "limit")]
@@ -656,7 +679,7 @@ async def test_only_what_is_missing_and_overdue_is_searched_for(store: Store) ->
     async def quiet() -> bool:
         return answers.pop(0)
 
-    search = Search(store, routes, quiet, Noon())
+    search = Search(store, routes, quiet, TestClock(NOON))
 
     await search.step()
     assert await carried_names(store) == names  # something is still coming: nothing is missing
@@ -677,7 +700,7 @@ async def test_the_search_goes_through_every_page_and_begins_anew(store: Store) 
     async def quiet() -> bool:
         return True
 
-    search = Search(store, {"price.wanted": ("quoting",)}, quiet, Noon())
+    search = Search(store, {"price.wanted": ("quoting",)}, quiet, TestClock(NOON))
 
     async def found() -> list[str]:
         await search.step()

@@ -15,7 +15,7 @@ from orderkeep.adapters.sql.migrate import migrate
 from orderkeep.adapters.sql.store import SqliteStore, open_store
 from orderkeep.delivery.envelope import Envelope
 from orderkeep.delivery.ports import Transport, Tried
-from orderkeep.delivery.relay import TransportAway
+from orderkeep.delivery.relay import Relay, TransportAway
 from orderkeep.kernel.bells import Bells
 from orderkeep.kernel.clock import SystemClock
 from orderkeep.testing.amqp_road import (
@@ -30,7 +30,7 @@ from orderkeep.testing.amqp_road import (
 from orderkeep.testing.kafka_mock import HASTY, KafkaMock
 from orderkeep.testing.rabbitmq_node import RabbitNode
 
-DEADLINE_S = 20
+DEADLINE_S = 120
 
 
 class Carrier:
@@ -203,3 +203,42 @@ async def test_whoever_waits_for_an_inbox_is_woken(url: str, tmp_path: Path) -> 
 
         async with asyncio.timeout(DEADLINE_S / 2):
             await waiting
+
+
+async def test_while_one_batch_is_carried_the_next_leaves_and_overtakes_nothing(
+    tmp_path: Path,
+) -> None:
+    """Else an order waits for the confirms of all that came just before it."""
+    async with carrier("embedded:", tmp_path) as at:
+        slow = Slow(at.transport)
+        relay = Relay(at.store, slow, SystemClock())
+        first, same_order, other = (an_envelope(n, "priced") for n in (0, KEYS, 1))
+        await at.store.write(lambda work: work.outbox.post([first]))
+        held = asyncio.create_task(relay.step())
+        await slow.asked.acquire()
+        await at.store.write(lambda work: work.outbox.post([same_order, other]))
+        beside = asyncio.create_task(relay.step())
+        await slow.asked.acquire()
+        assert await relay.step() == 0
+        slow.go.set()
+
+        assert (await held, await beside) == (1, 1)
+        assert slow.carried == [[first], [other]]
+        assert await relay.step() == 1
+        assert slow.carried[2:] == [[same_order]]
+
+
+class Slow:
+    """Carries when it is told to, and says when it was asked."""
+
+    def __init__(self, inner: Transport) -> None:
+        self._inner = inner
+        self.asked = asyncio.Semaphore(0)
+        self.go = asyncio.Event()
+        self.carried: list[list[Envelope]] = []
+
+    async def publish(self, envelopes: Sequence[Envelope]) -> Sequence[Tried]:
+        self.carried.append(list(envelopes))
+        self.asked.release()
+        await self.go.wait()
+        return await self._inner.publish(envelopes)

@@ -14,7 +14,8 @@ from orderkeep.files.upload import STORED
 from orderkeep.kernel.errors import CommitOutcomeUnknown, StoreBusy
 from orderkeep.kernel.ids import FileId, OrderNo
 from orderkeep.orders.order import Order, PriceState
-from orderkeep.quoting.desk import AT_ONCE, LEASE, PAUSE, PriceDesk
+from orderkeep.quoting.desk import AT_ONCE, PAUSE, PriceDesk, QuestionLost
+from orderkeep.quoting.holding import LEASE, held
 from orderkeep.quoting.measurement import Outcome
 from orderkeep.quoting.ports import ModelFile
 from orderkeep.testing.people import PARTNER, SENDER
@@ -204,4 +205,58 @@ async def test_a_question_is_held_for_as_long_as_its_files_take() -> None:
 
     counter.engine.permits.release()
     await first
+    assert counter.is_answered(no)
+
+
+async def test_a_question_is_held_for_as_long_as_one_file_takes() -> None:
+    renewed = asyncio.Semaphore(0)
+    done = asyncio.Event()
+
+    async def renew() -> None:
+        renewed.release()
+        raise StoreBusy("the disk is full")
+
+    async def measure() -> str:
+        await done.wait()
+        return "measured"
+
+    answer = asyncio.create_task(held(measure(), renew, timedelta(0)))
+    async with asyncio.timeout(5):
+        for _ in range(3):  # Through a busy store, too.
+            await renewed.acquire()
+    done.set()
+
+    assert await answer == "measured"
+
+
+async def test_whoever_has_lost_its_question_stops_measuring() -> None:
+    ended = asyncio.Event()
+
+    async def lost() -> None:
+        raise QuestionLost
+
+    async def measure() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    with suppress(QuestionLost):
+        await held(measure(), lost, timedelta(0))
+
+    assert ended.is_set()
+
+
+async def test_the_question_of_a_quoter_that_died_is_taken_up_within_a_minute() -> None:
+    counter = Counter()
+    no = await counter.ask(model(0))
+    killed = asyncio.create_task(counter.desk.step())
+    await moments()
+    killed.cancel()
+    await asyncio.gather(killed, return_exceptions=True)
+
+    counter.town.clock.true += timedelta(minutes=1)
+    counter.engine.permits.release()
+    await counter.desk.step()
+
     assert counter.is_answered(no)

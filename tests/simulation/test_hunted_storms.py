@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orderkeep.bridge.dispatch import LONGEST_PAUSE
+from orderkeep.bridge.sending import LONGEST_PAUSE
 from orderkeep.orders import commands as c
 from orderkeep.orders.events import Cause
 from orderkeep.orders.order import Delivered, PriceState, Stage
