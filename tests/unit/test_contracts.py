@@ -13,23 +13,29 @@ import msgspec
 import pytest
 from jsonschema import Draft7Validator, Draft202012Validator
 
+from orderkeep.adapters.crm_http.answers import Reader as CrmReader
+from orderkeep.adapters.crm_http.settings import CrmHttpSettings
+from orderkeep.adapters.crm_http.shapes import body_of as body_of_news
 from orderkeep.adapters.mes_http.answers import Reader
 from orderkeep.adapters.mes_http.port import MesHttp
 from orderkeep.adapters.mes_http.settings import MesHttpSettings
 from orderkeep.adapters.mes_http.shapes import MesOrder
+from orderkeep.bridge.crm import CrmOrder
 from orderkeep.bridge.ports import WorkOrder
 from orderkeep.delivery import cloud_events as cloud
 from orderkeep.http.door.event_data import FACTS
 from orderkeep.http.door.public_events import TYPES, cloud_event, event_view, is_public
 from orderkeep.kernel.ids import Ids, OrderNo, WorkOrderRef
+from orderkeep.orders import commands as c
 from orderkeep.orders import events as e
 from orderkeep.orders.announce import SCHEMA_VERSION, envelopes_for, routes
-from orderkeep.orders.messages import BODIES
+from orderkeep.orders.messages import BODIES, CrmSaid
+from orderkeep.orders.news import news_after
 from orderkeep.orders.order import Stage
 from orderkeep.orders.tracking import Announced
 from orderkeep.roles.asyncapi import document, written
 from orderkeep.roles.contracts import Contract, contracts, promise, schema
-from orderkeep.testing.orders import CHAIN, ENGINE, NOON, RING, an_order
+from orderkeep.testing.orders import CHAIN, ENGINE, NOON, RING, SELLER, a_story, an_order
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "tests/fixtures/messages"
@@ -160,6 +166,29 @@ def test_a_mes_is_asked_and_read_as_promised() -> None:
     assert (job.mes_id, job.reference, job.status) == ("4711", reference, "queued")
     assert page is not None
     assert [one.reference for one in page.jobs] == [reference]
+
+
+def test_a_crm_is_told_and_read_as_promised() -> None:
+    settings = CrmHttpSettings(base_url="http://crm.example")
+    reader, story = CrmReader(settings), a_story(Stage.PRICE_CALCULATED)
+    story.do(c.PlaceHold("client is asked", "seller", NOON + timedelta(days=1)), SELLER)
+    story.do(c.CancelOrder("too expensive"), SELLER)
+    known = {one.name: promised(one) for one in contracts() if one.family == "crm"}
+
+    news, told = news_after(story.history, 0), set[str]()
+    while news is not None:
+        said = json.loads(body_of_news(news, settings))
+        assert faults(known["news.v1"], said) == []
+        told |= said.keys()
+        news = news_after(story.history, news.version)
+
+    assert {"positions", "price", "hold", "cancel_reason"} <= told
+    shown = reader.order((SAMPLES / "crm/order.v1.json").read_bytes())
+    assert shown == CrmOrder("OK-000042", "IN_WORK", 7, "C-42")
+    alone = reader.said((SAMPLES / "crm/command.v1.json").read_bytes())
+    page = reader.page((SAMPLES / "crm/commands.v1.json").read_bytes())
+    assert page == ([alone], "c-18")
+    assert alone == CrmSaid(OrderNo("OK-000042"), "cancel", "D-17", "changed my mind", 6)
 
 
 # --- CloudEvents ---------------------------------------------------------------------------------

@@ -13,11 +13,14 @@ import yaml
 
 from orderkeep.adapters.sql.postgres.grants import ROLES, user
 from orderkeep.config import load
+from orderkeep.roles.parent import SCALED
 from orderkeep.roles.run import DRAIN
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 FOREIGN = {"postgres", "rabbitmq", "migrate"}
+ALONE = tuple(role for role in ROLES if role != "office")
+"""Those who have no office to tell their numbers at."""
 UNIT = (DEPLOY / "systemd" / "orderkeep@.service").read_text(encoding="utf-8")
 
 
@@ -81,6 +84,77 @@ def test_systemd_waits_until_everything_is_drained() -> None:
 
     assert timedelta(seconds=int(stop)) > DRAIN
     assert f"//{user('%i')}@" in UNIT
+
+
+@pytest.mark.parametrize("role", SCALED)
+def test_systemd_holds_the_port_of_every_role_that_listens(role: str) -> None:
+    unit = (DEPLOY / "systemd" / f"orderkeep@{role}.socket").read_text(encoding="utf-8")
+    sample = (DEPLOY / "systemd" / "orderkeep.env").read_text(encoding="utf-8")
+    several = DEPLOY / "systemd" / f"orderkeep@{role}.service.d" / "workers.conf"
+    prefix = "ORDERKEEP_" if role == "door" else "ORDERKEEP_OFFICE_"
+    host, port = (
+        re.findall(rf"^{prefix}{what}=(.+)$", sample, re.MULTILINE)[0] for what in ("HOST", "PORT")
+    )
+
+    assert f"\nListenStream={host}:{port}\n" in unit
+    assert f"\nFileDescriptorName={role}\n" in unit
+    assert "run --role %i --workers 2\nExecReload=/bin/kill -HUP" in several.read_text("utf-8")
+
+
+@pytest.mark.parametrize("role", ALONE)
+def test_a_container_tells_its_numbers_inside_the_networks_only(
+    compose: dict[str, Any], role: str
+) -> None:
+    service = compose["services"][role]
+    port = service["environment"]["ORDERKEEP_METRICS_PORT"]
+
+    assert service["environment"]["ORDERKEEP_METRICS_HOST"] == "0.0.0.0"  # of the container
+    assert port not in str(service.get("ports", ""))
+    assert "store" in service["networks"]
+    assert compose["networks"]["store"]["internal"]
+
+
+@pytest.mark.parametrize("role", ALONE)
+def test_a_unit_tells_its_numbers_on_the_loopback_only(role: str, tmp_path: Path) -> None:
+    settings, strangers = load(told_to(role), tmp_path)
+
+    assert strangers == []
+    assert settings.metrics_host == "127.0.0.1"
+    assert settings.metrics_port not in {None, settings.port, settings.office_port}
+    assert "ORDERKEEP_METRICS" not in (DEPLOY / "systemd" / "orderkeep.env").read_text("utf-8")
+
+
+def told_to(role: str) -> dict[str, str]:
+    """What a role's unit sets on its own account."""
+    text = (DEPLOY / "systemd" / f"orderkeep@{role}.service.d" / "metrics.conf").read_text("utf-8")
+    [line] = re.findall(r"^Environment=(.+)$", text, re.MULTILINE)
+    return dict(one.split("=", 1) for one in line.split())
+
+
+def test_prometheus_asks_every_unit_at_its_own_port() -> None:
+    office, roles = jobs("systemd")
+    ports = {role: told_to(role)["ORDERKEEP_METRICS_PORT"] for role in ALONE}
+
+    assert office["static_configs"] == [{"targets": ["127.0.0.1:8081"]}]
+    assert {one["labels"]["role"]: one["targets"] for one in roles["static_configs"]} == {
+        role: [f"127.0.0.1:{port}"] for role, port in ports.items()
+    }
+    assert len(set(ports.values())) == len(ALONE)
+
+
+def test_prometheus_asks_every_container(compose: dict[str, Any]) -> None:
+    [[office], [roles]] = (job["dns_sd_configs"] for job in jobs("compose"))
+    ports = {compose["services"][role]["environment"]["ORDERKEEP_METRICS_PORT"] for role in ALONE}
+
+    assert (office["names"], office["port"]) == (["office"], 8081)
+    assert (set(roles["names"]), {str(roles["port"])}) == (set(ALONE), ports)
+
+
+def jobs(name: str) -> list[dict[str, Any]]:
+    """What Prometheus is told to ask."""
+    text = (DEPLOY / "prometheus" / f"prometheus.{name}.yml").read_text(encoding="utf-8")
+    found: list[dict[str, Any]] = yaml.safe_load(text)["scrape_configs"]
+    return found
 
 
 def test_the_sample_of_an_environment_is_understood(tmp_path: Path) -> None:

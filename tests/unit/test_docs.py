@@ -39,7 +39,13 @@ def test_there_is_a_document_for_everybody() -> None:
 
 def test_every_setting_is_in_the_reference() -> None:
     reference = (ROOT / "docs/reference/settings.md").read_text(encoding="utf-8")
-    sections = {"rules": "RULES_", "mes_http": "MES_", "reconcile": "RECONCILE_", "lost": "LOST_"}
+    sections = {
+        "rules": "RULES_",
+        "mes_http": "MES_",
+        "crm": "CRM_",
+        "reconcile": "RECONCILE_",
+        "lost": "LOST_",
+    }
     names = {
         f"{PREFIX}{one.name.upper()}"
         for one in fields(Settings)

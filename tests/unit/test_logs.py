@@ -59,3 +59,48 @@ def test_what_the_database_refuses_is_not_repeated_in_its_error() -> None:
 
     assert "Petrova" not in str(failed.value)
     assert "a hash" not in str(failed.value)
+
+
+_REFUSED_BY_A_DATABASE = """
+import asyncio, logging, sys
+import structlog
+from asyncpg.exceptions import UniqueViolationError
+from orderkeep.kernel.errors import StoreBusy
+from orderkeep.observe.logs import set_up_logs
+
+def refused():
+    error = UniqueViolationError("duplicate key value")
+    error.detail = "Key (login)=(Olga Petrova) already exists."
+    return error
+
+async def main():
+    async def fails():
+        raise refused()
+    task = asyncio.create_task(fails())
+    await asyncio.sleep(0)
+    del task
+
+set_up_logs("info", "test")
+try:
+    try:
+        raise refused()
+    except UniqueViolationError as error:
+        raise StoreBusy("The database is away") from error
+except StoreBusy:
+    structlog.get_logger().exception("step.failed")
+    logging.getLogger("somebody").exception("It failed")
+asyncio.run(main())
+"""
+
+
+def test_no_log_line_repeats_what_a_database_refused() -> None:
+    """Its errors hold the row or the key that was to be written: a login, a customer's name."""
+    run = subprocess.run(
+        [sys.executable, "-c", _REFUSED_BY_A_DATABASE], capture_output=True, text=True, check=True
+    )
+
+    lines = [json.loads(line) for line in run.stderr.splitlines()]
+    assert [line["event"] for line in lines] == ["step.failed", "library.said", "library.said"]
+    assert all("UniqueViolationError sqlstate=23505" in line["exception"] for line in lines)
+    assert "StoreBusy: The database is away" in lines[0]["exception"]
+    assert "Petrova" not in run.stderr

@@ -65,3 +65,24 @@ def test_every_path_and_field_of_a_mes_may_have_another_name() -> None:
     texts = {one.name for one in fields(MesHttpSettings) if one.type is str}
 
     assert texts - {"base_url"} == MES_NAMES
+
+
+def test_a_mes_that_takes_back_and_cannot_be_asked_is_refused(tmp_path: Path) -> None:
+    """What is taken back is looked for first: each recall was tried again for ever, and unseen."""
+    taking_back = {**AT_A_MES, "ORDERKEEP_MES_RECALL": "on"}
+
+    with pytest.raises(Invalid) as refused:
+        load({**taking_back, "ORDERKEEP_MES_LOOKUP": "off"}, tmp_path)
+
+    assert [fault.pointer for fault in refused.value.faults] == ["ORDERKEEP_MES_RECALL"]
+    assert "look-up" in str(refused.value.faults[0].message)
+    assert load(taking_back, tmp_path)[0].mes_http.recall
+
+
+@pytest.mark.parametrize("name", ["ORDERKEEP_PORT", "ORDERKEEP_OFFICE_PORT"])
+@pytest.mark.parametrize("port", ["-1", "65536"])
+def test_a_port_that_there_is_not_is_refused(tmp_path: Path, name: str, port: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        load({name: port}, tmp_path)
+
+    assert [fault.pointer for fault in refused.value.faults] == [name]

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from importlib import metadata
 from pathlib import Path
@@ -30,16 +30,23 @@ STAYS_INSIDE = {
     "AlreadyRunning": "stops the process before it serves anybody",
     "CannotLook": "ends `orderkeep doctor`, which looks at a broker from outside",
     "BatchLost": "the writer tells each waiting caller what became of his own part",
+    "CannotRead": "the same, which may read a broker's papers instead",
     "CommitFailed": "becomes CommitOutcomeUnknown before it leaves the store",
+    "CrmOutcomeUnknown": "becomes the state of an order's way to the CRM",
+    "CrmRejected": "the same, and waits for a person",
+    "CrmUnavailable": "the same; the gate rests",
     "LeaseLost": "ends a worker's hold on a row; nobody waits for an answer",
     "NotAnEnvelope": "goes to quarantine with the message it is about",
     "UnknownMessage": "told beside the message of a present system that it is about",
     "NotMapped": "told beside the message of a present system that it is about",
+    "UnknownOrder": "told beside the message of a present system that it is about",
     "NotOurs": "the same, for a CloudEvent",
+    "NotShown": "the way back looks again, and in the end asks a person",
     "NotPriceable": "becomes a price a seller enters",
     "NotReadable": "ends `orderkeep verify` or `export`, which look at the tables from outside",
     "SchemaBehind": "stops the process before it serves anybody",
     "StoreMisconfigured": "stops the process before it serves anybody",
+    "StillConsumed": "the way back waits, and says so beside its source",
     "TransportAway": "the relay keeps the row and comes back",
 }
 # The edges hold the clock and the dice; below them the instant and the random bits are arguments.
@@ -57,6 +64,9 @@ CLOCKS_AND_DICE = {
 }
 # A browser is driven by tests and one benchmark; whoever runs that without it is told what to get.
 OF_THE_DEVELOPERS = {"playwright"}
+# What a benchmark measures beside us is never in the same environment.
+OF_THE_PEERS = {"celery", "dbos", "pgqueuer", "psycopg"}
+PEERS = SOURCE / "bench" / "pipelines"
 # Spelled in halves, so that this file is not its own finding.
 UNFINISHED = re.compile(
     r"\b(TO" + r"DO|FIX" + r"ME|NotImplemented" + r"Error)\b|[#*/] *XX" + r"X\b"
@@ -77,6 +87,14 @@ COMPATIBLE = {
     "UNLICENSE", "ZLIB", "BLUEOAK-1.0.0", "OFL-1.1", "CC-BY-4.0",
 }  # fmt: skip
 """May be shipped beside Apache-2.0 code; MPL-2.0 reaches its own files only."""
+BROUGHT_ALONG = {
+    "libgfortran": "GPL-3.0 with the runtime exception: what is linked with it is free of it",
+    "libllvmlite": "of llvmlite itself",
+    "libquadmath": "LGPL-2.1, a file of its own that anybody may replace",
+    "librdkafka": "BSD-2-Clause, with parts under Apache-2.0, MIT and zlib",
+    "libscipy_openblas": "BSD-3-Clause",
+}
+"""Native libraries inside the wheels that we need: no field of a wheel tells of them."""
 LICENCE_ELSEWHERE = {"vaul-vue": "MIT"}
 """The package names none, the LICENSE file of its source does."""
 
@@ -147,7 +165,11 @@ def test_we_depend_on_what_we_import_and_on_nothing_else() -> None:
     extras = [line for lines in project.get("optional-dependencies", {}).values() for line in lines]
     declared = {Requirement(line).name for line in [*project["dependencies"], *extras]}
 
-    assert declared == _imported_packages() - OF_THE_DEVELOPERS
+    peers = {Requirement(line).name for line in settings["dependency-groups"]["peers"]}
+    ours = [path for path in SOURCE.rglob("*.py") if not path.match("*/pipelines/*_peer.py")]
+    assert declared == _imported_packages(ours) - OF_THE_DEVELOPERS
+    assert _imported_packages(PEERS.glob("*_peer.py")) >= OF_THE_PEERS
+    assert peers >= OF_THE_PEERS
     assert {Requirement(line).name for line in tools if isinstance(line, str)} >= OF_THE_DEVELOPERS
 
 
@@ -172,6 +194,28 @@ def test_every_package_we_ship_with_has_a_compatible_licence(lock: str) -> None:
     }
 
     assert incompatible == {}
+
+
+@pytest.mark.parametrize("lock", ["run", "uv"])
+def test_every_library_that_a_package_brings_along_was_looked_at(lock: str) -> None:
+    """A wheel says what its own licence is, and may bring a library of another along."""
+    unknown = {
+        f"{requirement.name}: {library}"
+        for requirement in _locked(lock)
+        for library in _brought_along(requirement.name)
+        if not library.startswith(tuple(BROUGHT_ALONG))
+    }
+
+    assert unknown == set()
+
+
+@pytest.mark.parametrize("lock", ["run", "uv", "dev"])
+def test_what_the_tests_postgres_comes_from_never_ships(lock: str) -> None:
+    """It brings GNU readline along (decision 23), so it has a lock file of its own."""
+    ours = {requirement.name for requirement in _locked("postgres")}
+
+    assert ours
+    assert ours.isdisjoint(requirement.name for requirement in _locked(lock))
 
 
 def test_every_web_package_we_ship_has_a_compatible_licence() -> None:
@@ -240,12 +284,12 @@ def _is_clock_or_dice(name: str) -> bool:
     return is_dice or name in CLOCKS_AND_DICE
 
 
-def _imported_packages() -> set[str]:
-    """Distributions whose modules the product imports, as pyproject.toml spells them."""
+def _imported_packages(files: Iterable[Path]) -> set[str]:
+    """Distributions whose modules these files import, as pyproject.toml spells them."""
     owners = metadata.packages_distributions()
     modules = {
         name.partition(".")[0]
-        for path in SOURCE.rglob("*.py")
+        for path in files
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         for name in _imported_modules(node)
     }
@@ -318,6 +362,12 @@ def _locked(lock: str) -> list[Requirement]:
     lines = re.findall(r"^([a-z0-9].*?)\s*\\$", text, re.MULTILINE)
     requirements = [Requirement(line) for line in lines]
     return [found for found in requirements if found.marker is None or found.marker.evaluate()]
+
+
+def _brought_along(name: str) -> set[str]:
+    """Native libraries in a package that are no modules of Python."""
+    files = metadata.files(name) or []
+    return {file.name for file in files if re.match(r"lib[^/]*\.(so|dylib)", file.name)}
 
 
 def _licence(name: str) -> str:

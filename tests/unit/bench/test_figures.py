@@ -10,15 +10,17 @@ from itertools import count
 import msgspec
 import pytest
 
+from orderkeep.bench import knocker
 from orderkeep.bench.accept import COMPARED_AT, Line, Submissions, _ratios
 from orderkeep.bench.board import FLAT, Size, Timed, _doubles, _flat
 from orderkeep.bench.browsing import _compared, _middle_half
 from orderkeep.bench.door import BODY_BYTES, order_body, tetrahedron
-from orderkeep.bench.knocker import CREATED, MARK, Crowd, Knocking, Refused, _is_whole, knock
+from orderkeep.bench.knocker import BUSY, CREATED, MARK, Crowd, Knocking, Refused, is_whole, knock
 from orderkeep.bench.load import NothingMeasured, Sample, closed_loop, middle, percentile, sample
 from orderkeep.kernel.ids import order_no
 
 RECEIPT = CREATED + b"Created\r\nContent-Length: 2\r\n\r\n{}"
+NOT_NOW = BUSY + b"Busy\r\nContent-Length: 2\r\n\r\n{}"
 
 
 def a_sample(per_s: float, p50_ms: float = 1.0, cpu_us: float | None = None) -> Sample:
@@ -130,7 +132,7 @@ def test_without_an_answer_nothing_was_measured() -> None:
 Answer = Callable[[asyncio.StreamWriter], None]
 
 
-async def knocked_at(answer: Answer, clients: int = 2) -> Sample:
+async def knocked_at(answer: Answer, clients: int = 2, *, bears_refusals: bool = False) -> Sample:
     """Let clients knock for a moment at a server that answers each request in its own way."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -141,7 +143,10 @@ async def knocked_at(answer: Answer, clients: int = 2) -> Sample:
     body = msgspec.json.encode({"client_ref": MARK}).decode()
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        return await knock(Knocking(port, "key", body, "abc", clients, seconds=0.1))
+        wanted = Knocking(
+            port, "key", body, "abc", clients, seconds=0.1, bears_refusals=bears_refusals
+        )
+        return await knock(wanted)
 
 
 async def test_a_connection_that_lasts_until_the_end_is_no_fault() -> None:
@@ -159,6 +164,23 @@ async def test_a_connection_lost_early_is_a_fault() -> None:
 
     with pytest.raises(Refused, match="a connection was lost"):
         await knocked_at(hang_up_on_the_fifth)
+
+
+@pytest.mark.parametrize("again_s", [0.0, 0.2], ids=["comes again", "has no time left"])
+async def test_who_bears_refusals_counts_them_and_comes_again(
+    monkeypatch: pytest.MonkeyPatch, again_s: float
+) -> None:
+    monkeypatch.setattr(knocker, "AGAIN_S", again_s)
+    answers = count(1)
+
+    def refuse_every_other(writer: asyncio.StreamWriter) -> None:
+        writer.write(RECEIPT if next(answers) % 2 else NOT_NOW)
+
+    measured = await knocked_at(refuse_every_other, bears_refusals=True)
+    told = next(answers) - 1
+
+    assert measured.refused > 0
+    assert measured.requests + measured.refused == told
 
 
 def test_no_two_orders_of_the_load_are_alike() -> None:
@@ -179,10 +201,10 @@ def test_an_order_of_the_load_is_as_long_as_said() -> None:
     assert msgspec.json.decode(body)["items"][0]["file_id"] == "f" * 26
 
 
-def test_an_answer_is_whole_when_its_length_says_so() -> None:
+def test_an_answeris_whole_when_its_length_says_so() -> None:
     head = CREATED + b"Created\r\nContent-Length: 2\r\n\r\n"
 
-    assert [_is_whole(part) for part in (head[:-2], head, head + b"{", head + b"{}")] == [
+    assert [is_whole(part) for part in (head[:-2], head, head + b"{", head + b"{}")] == [
         False, False, False, True,
     ]  # fmt: skip
 

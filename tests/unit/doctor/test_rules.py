@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from orderkeep.adapters.rabbitmq.topology import topology, version_of
 from orderkeep.doctor.examine import examine
 from orderkeep.doctor.findings import Effect, Step
 from orderkeep.doctor.look import matches
@@ -13,6 +14,7 @@ from orderkeep.doctor.rulebook import RULES
 from orderkeep.doctor.snapshot import Sample, Snapshot
 from orderkeep.doctor.text import text
 from orderkeep.doctor.words import LANGUAGES
+from orderkeep.orders.announce import routes
 from orderkeep.testing.doctor_cases import (
     ALARM,
     PROVOKED,
@@ -70,6 +72,47 @@ def test_a_default_delivery_limit_of_version_4_is_a_loss_only_without_a_place_fo
 
     assert rules_of(snapshot(replies)) == set()
     assert 19 in rules_of(case(19))
+
+
+def our_own(version: str) -> Snapshot:
+    """A healthy cluster on which everything of ours is declared, and nothing else is."""
+    replies, ours = recorded(), topology(routes(floor=True, crm=True), version_of(version))
+    replies["overview"]["rabbitmq_version"] = version
+    node = replies["queues"][0]
+    replies["queues"] = [
+        node | {"name": one.name, "arguments": dict(one.arguments)} for one in ours.queues
+    ]
+    replies["exchanges"] += [
+        {"name": one.name, "vhost": "shop", "type": one.type, "durable": True}
+        | {"arguments": dict(one.arguments)}
+        for one in ours.exchanges
+    ]
+    replies["bindings"] = [
+        {"source": one.exchange, "vhost": "shop", "destination": one.queue, "routing_key": one.key}
+        for one in ours.bindings
+    ]
+    return snapshot(replies)
+
+
+@pytest.mark.parametrize("version", ["3.10.8", "4.1.0"])
+def test_our_own_topology_is_accused_of_nothing(version: str) -> None:
+    """The queue of what no queue takes is the end of its road, as those of dead letters are."""
+    assert rules_of(our_own(version)) & {12, 13, 14, 15, 18, 19, 20} == set()
+
+
+def test_a_queue_that_is_more_than_the_end_of_a_road_is_looked_at() -> None:
+    replies = recorded()
+    orders = next(one for one in replies["exchanges"] if one["name"] == "orders")
+    orders["arguments"] = {"alternate-exchange": "rest"}
+    replies["exchanges"].append({"name": "rest", "vhost": "shop", "type": "fanout"})
+    queue = replies["queues"][0] | {"name": "rest"}
+    replies["queues"].append(queue)
+    bound = {"vhost": "shop", "destination": "rest", "routing_key": ""}
+    replies["bindings"].append(bound | {"source": "rest"})
+    assert 12 not in rules_of(snapshot(replies))
+
+    replies["bindings"].append(bound | {"source": "amq.topic"})
+    assert 12 in rules_of(snapshot(replies))
 
 
 def test_what_older_brokers_cannot_do_is_not_asked_of_them() -> None:

@@ -1,7 +1,10 @@
 """Bytes in a folder: whole under their hash, or not at all."""
 
+import asyncio
 import hashlib
 import os
+import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -95,6 +98,60 @@ async def test_an_upload_given_up_leaves_nothing(tmp_path: Path) -> None:
     await incoming.discard()
 
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+async def test_who_gives_an_upload_up_does_not_close_the_file_beneath_its_writer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its descriptor would be another file's by the time that the thread comes to use it."""
+    incoming = await LocalFiles(tmp_path).receive()
+    await incoming.write(CONTENT)
+    begun, may_end, fsync = threading.Event(), threading.Event(), os.fsync
+
+    def slow(descriptor: int) -> None:
+        begun.set()
+        may_end.wait(10)
+        fsync(descriptor)  # Raises when there is no such file any more.
+        steps.append("synced")
+
+    steps: list[str] = []
+    monkeypatch.setattr(os, "fsync", slow)
+    keeping = asyncio.create_task(incoming.keep())
+    await asyncio.to_thread(begun.wait, 10)
+    keeping.cancel()
+    given_up = asyncio.create_task(incoming.discard())
+    with pytest.raises(asyncio.CancelledError):
+        await keeping
+    assert not incoming._file.closed
+
+    may_end.set()
+    await given_up
+
+    assert steps[0] == "synced"
+    assert incoming._file.closed
+
+
+async def test_bytes_that_another_process_keeps_just_now_are_not_put_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes share the folder and no lock: its row would name what is not there."""
+    ours, theirs = LocalFiles(tmp_path), tmp_path / "theirs"
+    await keep(ours)
+    async with ours.open(SHA256) as path:
+        os.utime(path, (0, 0))
+    theirs.write_bytes(CONTENT)
+    rename = Path.rename
+
+    def late(source: Path, target: Path) -> Path:
+        theirs.replace(source)
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "rename", late)
+
+    assert not await ours.set_aside(SHA256, datetime.now(UTC) - timedelta(days=1))
+
+    assert await ours.sizes() == {SHA256: len(CONTENT)}
+    assert await ours.aside() == []
 
 
 async def test_what_a_killed_process_left_half_is_forgotten(tmp_path: Path) -> None:

@@ -1,5 +1,9 @@
 """Quotas: so many calls in so much time, and not one more."""
 
+from collections.abc import Callable, Iterable
+from random import Random
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -83,3 +87,76 @@ def test_never_more_than_the_quota_in_any_window(
     for start in allowed:
         assert sum(start <= at < start + per_seconds for at in allowed) <= 2 * rate
     assert len(allowed) <= rate + (now - 1000.0) * rate / per_seconds + 1
+
+
+class Town:
+    """Doors that tell each other of their calls, a moment later."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.doors: list[RateLimiter] = []
+        self.heard: list[Callable[[str, float], None]] = []
+        self.on_the_way: list[tuple[int, str, float]] = []
+
+    def open_door(self) -> RateLimiter:
+        said = Said(self, len(self.doors))
+        self.doors.append(RateLimiter(others=said, clock=lambda: self.now))
+        return self.doors[-1]
+
+    def deliver(self) -> None:
+        """What was said reaches all the others."""
+        said, self.on_the_way = self.on_the_way, []
+        for speaker, name, seconds in said:
+            for listener, used in enumerate(self.heard):
+                if listener != speaker:
+                    used(name, seconds)
+
+
+class Said:
+    """What one door says and hears."""
+
+    def __init__(self, town: Town, place: int) -> None:
+        self.town, self.place = town, place
+
+    def used(self, name: str, seconds: float) -> None:
+        self.town.on_the_way.append((self.place, name, seconds))
+
+    def on_used(
+        self,
+        used: Callable[[str, float], None],
+        ahead: Callable[[str, float], None],
+        all_ahead: Callable[[], Iterable[tuple[str, float]]],
+    ) -> None:
+        for door in self.town.doors:
+            for name, seconds in door._all_ahead():
+                ahead(name, seconds)
+        self.town.heard.append(used)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_several_doors_keep_one_quota_and_what_was_too_much_is_taken_off(seed: int) -> None:
+    chance, town, quota = Random(seed), Town(), Quota(rate=10, per_seconds=10)
+    doors = [town.open_door() for _ in range(3)]
+    began, allowed, late = town.now, 0, 0
+
+    for _ in range(3000):
+        allowed += chance.choice(doors).take("key", quota, town.now).allowed
+        town.now += chance.random() / 20
+        if chance.random() < 0.2:
+            # Until it is told, each of the other doors may let through the same once more.
+            late = max(late, len(town.on_the_way))
+            town.deliver()
+
+    assert allowed <= quota.rate + (town.now - began) + late
+    assert allowed >= town.now - began - late, "nobody is refused what is his"
+
+
+def test_a_door_that_begins_learns_what_is_used_up() -> None:
+    town, quota = Town(), Quota(rate=5, per_seconds=3600)
+    first = town.open_door()
+    assert all(first.take("key", quota, town.now).allowed for _ in range(5))
+
+    second = town.open_door()
+
+    assert not second.take("key", quota, town.now).allowed
+    assert second.take("another", quota, town.now).allowed

@@ -17,6 +17,7 @@ from orderkeep.intake.mapping import (
     NotMapped,
     Source,
     UnknownMessage,
+    Word,
     read,
     read_sources,
 )
@@ -91,6 +92,63 @@ def test_a_version_tells_messages_without_an_id_apart() -> None:
 
     assert read(source, a_message(changed="2026-11-02")).version == "2026-11-02"
     assert read(source, a_message()).version is None
+
+
+STATES = {"in work": "started", "7": "shipped", "asked": "ignored", "*": "accepted"}
+
+
+def a_speaker(states: dict[str, str] | None = None, **kind: Any) -> Source:
+    """A source that only says how far orders are."""
+    table = {
+        "partner": "Shop",
+        "messages": {"Moved": {"client_ref": "no", "status": "state", **kind}},
+        "values": {} if states is None else {"status": states},
+    }
+    return read_sources({"shop": table}, "orderkeep.toml")["shop"]
+
+
+def a_word(**said: Any) -> Message:
+    return Message(json.dumps({"no": 7, **said}).encode(), {"type": "Moved"})
+
+
+@pytest.mark.parametrize(
+    "state, status", [("in work", "started"), (7, "shipped"), ("who knows", "accepted")]
+)
+def test_a_source_says_how_far_an_order_is(state: Any, status: str) -> None:
+    mapped = read(a_speaker(STATES, tracking_no="parcel"), a_word(state=state, parcel=12))
+
+    assert mapped.submission is None
+    assert mapped.word == Word("7", status, tracking_no="12")
+
+
+def test_a_word_may_mean_nothing_to_us() -> None:
+    mapped = read(a_speaker(STATES), a_word(state="asked"))
+
+    assert (mapped.submission, mapped.word) == (None, None)
+
+
+@pytest.mark.parametrize("said", [{}, {"state": None}, {"state": "melting"}, {"state": ["x"]}])
+def test_a_word_that_nobody_understands_is_refused(said: dict[str, Any]) -> None:
+    with pytest.raises(NotMapped):
+        read(a_speaker(), a_word(**said))
+
+
+def test_a_message_may_bring_an_order_and_say_how_far_it_is() -> None:
+    source = a_source(status="state")
+
+    with_word, without = read(source, a_message(state="started")), read(source, a_message())
+
+    assert with_word.word == Word("7", "started")
+    assert (with_word.submission, without.word) == (without.submission, None)
+
+
+def test_words_that_no_order_knows_stop_the_program() -> None:
+    with pytest.raises(Invalid, match=r"values\.status\.in work"):
+        a_speaker({"in work": "hammered"})
+    with pytest.raises(Invalid, match="Goes with"):
+        a_source(tracking_no="parcel")
+    with pytest.raises(Invalid, match="customer"):
+        a_speaker(items="lines")
 
 
 def test_a_kind_can_be_ignored() -> None:

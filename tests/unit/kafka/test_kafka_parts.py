@@ -1,6 +1,7 @@
 """What of the Kafka transport can be told without a broker."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -8,8 +9,10 @@ from hypothesis import strategies as st
 
 from orderkeep.adapters.kafka.address import USUAL, consuming, producing
 from orderkeep.adapters.kafka.message import headers, read
+from orderkeep.adapters.kafka.transport import KafkaTransport
 from orderkeep.delivery.envelope import Envelope
 from orderkeep.delivery.relay import LEASE
+from orderkeep.kernel.clock import SystemClock
 from orderkeep.kernel.ids import EnvelopeId
 
 _word = st.text(
@@ -95,3 +98,11 @@ def test_an_address_says_how_to_sign_in(url: str, protocol: str, *, signs_in: bo
     assert settings["security.protocol"] == protocol
     assert settings.get("sasl.password") == ("a secret" if signs_in else None)
     assert settings.get("sasl.mechanism") == ("SCRAM-SHA-512" if signs_in else None)
+
+
+def test_who_never_opens_it_tells_of_no_client_that_could_be_lost() -> None:
+    store: Any = None  # Nothing arrives.
+
+    transport = KafkaTransport("kafka://127.0.0.1:1", store, {}, SystemClock())
+
+    assert transport.state() == {}

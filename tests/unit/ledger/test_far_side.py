@@ -9,7 +9,7 @@ import pytest
 
 from orderkeep.bridge.ports import RECALLED, Capabilities, MesJob, MesUnavailable, WorkOrder
 from orderkeep.kernel.ids import WorkOrderRef, order_no
-from orderkeep.ledger.far_side import TRIES, Claims, FarSide
+from orderkeep.ledger.far_side import BUSY_S, LONGEST_PAUSE_S, TRIES, Claims, FarSide
 
 FIRST, SECOND = order_no(1), order_no(2)
 
@@ -25,7 +25,8 @@ class SlowMes:
             listing=listing,
             visibility_lag=timedelta(seconds=7),
         )
-        self.away = 0
+        self.away = self.busy = 0
+        self.retry_after: timedelta | None = None
         self._denials = denials
         self._jobs = [MesJob(f"m{at}", one, "accepted") for at, one in enumerate(references)]
 
@@ -56,6 +57,9 @@ class SlowMes:
         if self.away:
             self.away -= 1
             raise MesUnavailable("away")
+        if self.busy:
+            self.busy -= 1
+            raise MesUnavailable("no room", status=429, retry_after=self.retry_after)
 
 
 class Audit:
@@ -145,6 +149,51 @@ async def test_a_mes_that_comes_back_is_heard() -> None:
     audit = Audit(mes)
 
     assert await audit.found(claims(FIRST)) == [("S3", FIRST)]
+
+
+@pytest.mark.parametrize("asked", [None, timedelta(0), timedelta(seconds=2)])
+async def test_a_mes_that_is_only_busy_is_waited_for(asked: timedelta | None) -> None:
+    """It has no room beside a bridge: that it answers so proves that it will answer."""
+    mes = SlowMes(FIRST, FIRST)
+    mes.busy, mes.retry_after = TRIES * 10, asked
+    audit = Audit(mes)
+
+    assert await audit.found(claims(FIRST)) == [("S3", FIRST)]
+    assert audit.far_side.unfinished is None
+    assert min(audit.slept) > 0
+
+
+async def test_a_mes_that_is_busy_for_ever_is_not_waited_for_for_ever() -> None:
+    mes = SlowMes(FIRST)
+    mes.busy = 10**9
+    audit = Audit(mes)
+
+    assert await audit.found(claims(FIRST)) == []
+    assert audit.far_side.unfinished == "the MES did not answer: no room"
+    assert BUSY_S <= sum(audit.slept) <= BUSY_S + TRIES * LONGEST_PAUSE_S
+
+
+async def test_a_mes_that_does_not_answer_its_listing_accuses_nobody() -> None:
+    mes = SlowMes(FIRST)
+    mes.away = 10**9
+    audit = Audit(mes)
+
+    assert await audit.found(claims(FIRST, SECOND)) == []
+    assert audit.far_side.unfinished == "the MES did not answer: away"
+    assert len(audit.slept) == TRIES - 1  # Nothing is looked up one by one there.
+
+
+async def test_what_was_shown_before_it_went_away_still_counts() -> None:
+    class Leaving(SlowMes):
+        async def list(self, cursor: str | None) -> tuple[Sequence[MesJob], str | None]:
+            if cursor == "2":
+                raise MesUnavailable("gone home")
+            return await super().list(cursor)
+
+    audit = Audit(Leaving(FIRST, FIRST, SECOND))
+
+    assert await audit.found(claims(FIRST)) == [("S3", FIRST)]
+    assert audit.far_side.unfinished == "the MES did not answer: gone home"
 
 
 class EndlessMes(SlowMes):

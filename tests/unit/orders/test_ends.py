@@ -153,6 +153,18 @@ def test_a_refusal_after_the_decision_is_not_dropped() -> None:
     assert needs_person(story.order) == "diverged"
 
 
+def test_a_parcel_that_left_before_the_floor_heard_of_the_end_is_told_to_a_person() -> None:
+    story = to_be_cancelled()
+    story.do(c.RecordRecallRefused(story.reference, "being packed"), BRIDGE)
+    story.do(c.CancelAnyway("anyway"))
+
+    story.mes_says("shipped")
+
+    assert story.order.stage is Stage.CANCELLED
+    assert needs_person(story.order) == "diverged"
+    assert isinstance(story.history[-1].event, e.WordDiverged)
+
+
 @pytest.mark.parametrize("word", ["scrapped", "recalled"])
 def test_a_refusal_is_settled_once_the_mes_has_ended_the_work(word: str) -> None:
     story = to_be_cancelled()

@@ -16,7 +16,9 @@ from orderkeep.kernel.ids import FileId, OrderNo, WorkOrderRef, order_no_of
 from orderkeep.kernel.money import Money
 from orderkeep.orders import commands as c
 from orderkeep.orders import events as e
+from orderkeep.orders import home_words
 from orderkeep.orders.evolve import evolve, rebuild
+from orderkeep.orders.home import Home
 from orderkeep.orders.lifecycle import decide
 from orderkeep.orders.order import (
     ARRIVED,
@@ -31,7 +33,7 @@ from orderkeep.orders.order import (
 from orderkeep.orders.refusals import Context, TransitionRefused
 from orderkeep.orders.timers import due, timer
 from orderkeep.orders.transitions import is_a_step
-from orderkeep.orders.view import board_row
+from orderkeep.orders.view import ELSEWHERE, board_row
 from orderkeep.testing.orders import (
     ADMIN,
     BRIDGE,
@@ -68,6 +70,7 @@ WORDS = [
     "recalled",
     "melted",
 ]
+WORDS_AT_HOME = home_words.WORDS
 PAUSES = (timedelta(0), timedelta(0), MINUTE, HOUR, DAY, 4 * DAY)
 
 Move = Callable[[Story, Random], c.OrderCommand]
@@ -95,6 +98,7 @@ def _positions(random: Random) -> list[Position]:
 
 
 MOVES: dict[str, Move] = {
+    "home": lambda s, r: c.RecordHomeWord("shop", r.choice((*WORDS_AT_HOME, "melted"))),
     "positions": lambda s, r: c.SetPositions(_positions(r), r.random() < 0.5),
     "submit": lambda s, r: c.SubmitDraft(_positions(r), "b" * 64, s.now + 21 * DAY),
     "start-pricing": lambda s, r: c.StartPricing(_version(s, r)),
@@ -157,6 +161,8 @@ OFTEN = [*MOVES, *["word"] * 8, *["claim"] * 4, *["delivery", "release", "tick",
 def _onward(story: Story) -> tuple[c.OrderCommand, e.Actor]:
     """What would bring the order a step further along the road."""
     order = story.order
+    if order.home is Home.MIRRORED and order.stage in ROAD[1:-1]:
+        return c.RecordHomeWord("shop", WORDS_AT_HOME[ROAD.index(order.stage)]), BRIDGE
     match order.stage:
         case Stage.INITIATED | Stage.FILE_UPLOADED:
             return c.SubmitDraft([RING, CHAIN], "b" * 64, story.now + 21 * DAY), SELLER
@@ -191,10 +197,18 @@ def _onward_at_mes(story: Story) -> tuple[c.OrderCommand, e.Actor]:
     return c.RecordMesWord("mes", work.reference, word, "oleg"), MES
 
 
+def _beginning(random: Random) -> Story:
+    if random.random() < 0.1:
+        return a_draft()
+    if random.random() < 0.1:
+        return a_story(random.choice(STARTS[:2]), home=Home.MIRRORED)
+    return a_story(random.choice(STARTS))
+
+
 def a_walk(seed: int, steps: int = 40) -> Iterator[tuple[Order | None, Story]]:
     """A story in which anything is tried; yields the order before and the story after a step."""
     random = Random(seed)
-    story = a_draft() if random.random() < 0.1 else a_story(random.choice(STARTS))
+    story = _beginning(random)
     yield None, story
     eagerness = random.random()
     for _ in range(steps):
@@ -261,7 +275,9 @@ def test_the_row_shows_the_order_as_it_is(seed: int) -> None:
         owed = due(order, POLICY)
         assert (row.due_owner, row.due_at) == ((owed.owner, owed.at) if owed else (None, None))
         assert (row.claim_operator is None) == (order.claim is None)
-        assert row.mes_state == (order.work_order.delivered if order.work_order else None)
+        made_there = order.home is Home.MIRRORED and order.stage in {*ROAD[2:]}
+        made_here = order.work_order.delivered if order.work_order else None
+        assert row.mes_state == (ELSEWHERE if made_there else made_here)
         if row.is_claimable:
             story_before = order
             assert decide(

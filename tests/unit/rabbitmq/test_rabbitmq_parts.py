@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta, timezone
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 from orderkeep.adapters.rabbitmq.link import Timing, pause_after
 from orderkeep.adapters.rabbitmq.message import NotAnEnvelope, envelope, message
 from orderkeep.adapters.rabbitmq.topology import topology, version_of
+from orderkeep.adapters.rabbitmq.transport import RabbitTransport
 from orderkeep.delivery.cloud_events import AMQP_PREFIX, envelope_of, of_attributes
 from orderkeep.delivery.envelope import Envelope
+from orderkeep.kernel.clock import SystemClock
 from orderkeep.kernel.ids import EnvelopeId
 
 ROUTES = {"priced": ("bridge",), "cancelled": ("bridge", "floor")}
@@ -48,6 +51,18 @@ def test_an_older_broker_is_not_asked_for_what_it_does_not_know() -> None:
     assert all("x-dead-letter-strategy" not in queue.arguments for queue in older.queues)
     assert version_of("4.1.0-rc.1") == (4, 1)
     assert version_of(None) == (0,)
+
+
+def test_a_newer_broker_throws_nothing_away_at_the_end_of_the_road() -> None:
+    newer = topology(ROUTES, version_of("4.1.0"))
+
+    ends = [one for one in newer.queues if "x-dead-letter-exchange" not in one.arguments]
+    assert {one.name for one in ends} == {
+        "orderkeep.unroutable",
+        "orderkeep.dead.bridge",
+        "orderkeep.dead.floor",
+    }
+    assert {one.arguments["x-delivery-limit"] for one in ends} == {1_000_000}
 
 
 @given(seed=st.integers(), attempts=st.integers(0, 10_000))
@@ -122,3 +137,22 @@ def test_a_message_is_a_cloud_event_as_well() -> None:
 
     assert packed.content_type == "application/json"
     assert envelope_of(of_attributes(headers, AMQP_PREFIX, packed.body)) == sent
+
+
+async def test_who_never_opens_it_tells_of_no_connection_that_could_be_lost() -> None:
+    store: Any = SimpleNamespace(write=None)  # Nothing arrives.
+    nowhere = "amqp://127.0.0.1:1/"
+    transport = RabbitTransport(nowhere, store, ROUTES, SystemClock(), Random(1))
+
+    assert transport.state() == {}
+    async with transport:
+        opened = transport.state()
+    assert list(opened) == [
+        "publish",
+        "consume.bridge",
+        "consume.floor",
+        "consume.dead.bridge",
+        "consume.dead.floor",
+        "consume.nobody",
+    ]
+    assert not any(one.connected_since for one in opened.values())

@@ -27,6 +27,17 @@ def test_after_its_rest_one_is_tried_and_the_rest_waits_for_the_answer() -> None
     assert not suspects.is_suspect("priced")
 
 
+def test_a_try_that_was_cut_off_says_nothing_and_the_next_is_the_try() -> None:
+    suspects = Suspects()
+    suspects.suspect("priced", now_s=10, rest_s=15)
+    assert suspects.rest("priced", 25) is None
+
+    suspects.cut_off("priced")
+
+    assert [suspects.rest("priced", 25) for _ in range(2)] == [None, PROBING]
+    assert suspects.is_suspect("priced")
+
+
 def test_on_a_new_connection_one_of_each_is_tried_at_once() -> None:
     suspects = Suspects()
     suspects.suspect("priced", now_s=10, rest_s=15)
