@@ -94,6 +94,76 @@ def test_a_database_that_cannot_be_made_is_told_in_a_sentence(tmp_path: Path) ->
 def test_a_misspelt_command_is_corrected(tmp_path: Path) -> None:
     done = call(tmp_path, "verfy")
 
-    assert done.returncode == 2
+    assert done.returncode == 64
     assert "Did you mean 'verify'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_misspelt_option_is_never_taken_for_a_finding(tmp_path: Path, name: str) -> None:
+    """Of `quote` 2 means that a person has to look, of `doctor` that it could not."""
+    done = call(tmp_path, name, "--no-such-option")
+
+    assert done.returncode == 64
+    assert "No such option" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words, told",
+    [
+        (["run", "--port", "99999"], "--port"),
+        (["simulate", "mes", "--port", "-1"], "--port"),
+        (["simulate", "mes", "--fault", "banana"], "no fault 'banana'"),
+        (["simulate", "crm", "--fault", "500:op=submit"], "tell, find, commands"),
+        (["simulate", "mes", "--fault", "500:op=tell"], "submit, find, list"),
+        (["sources", "home", "channel", "shop", "mirrored", "--because", " "], "say why"),
+        (["bench", "overload", "--role", "king"], "king"),
+        (["bench", "delivery", "--only", "nobody"], "nobody"),
+        (["bench", "faults", "--fault", "none such"], "none such"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_value_is_told_in_a_sentence(tmp_path: Path, words: list[str], told: str) -> None:
+    done = call(tmp_path, *words)
+
+    assert done.returncode == 64
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["explain", "OK-000013"],
+        ["sources", "list"],
+        ["dead-letters", "list"],
+        ["export", "--json"],
+        ["verify"],
+    ],
+    ids=" ".join,
+)
+def test_who_only_looks_makes_no_database_in_a_wrong_folder(
+    tmp_path: Path, words: list[str]
+) -> None:
+    done = call(tmp_path, *words)
+
+    assert done.returncode == 69
+    assert done.stderr == "There is no database var/orderkeep.db.\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["import", "lost", "nope.csv"],
+        ["simulate", "mes", "--config", "nope.csv"],
+        ["doctor", "rabbitmq", "--definitions", "nope.csv"],
+    ],
+    ids=" ".join,
+)
+def test_a_file_that_is_not_there_is_told_by_its_name(tmp_path: Path, words: list[str]) -> None:
+    done = call(tmp_path, *words)
+
+    assert done.returncode != 0
+    assert done.stderr.endswith("nope.csv: No such file or directory\n")

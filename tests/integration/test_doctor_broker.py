@@ -153,7 +153,9 @@ def run(node: RabbitNode, command: str, folder: Path) -> None:
         node.ctl(*words)
         return
     script = folder / program
-    script.write_bytes(httpx.get(f"{node.management_url}/cli/{program}", trust_env=False).content)
+    script.write_bytes(
+        httpx.get(f"{node.management_url}/cli/{program}", trust_env=False, timeout=60).content
+    )
     port = node.management_url.rpartition(":")[2]
     signing_in = ["-H", "127.0.0.1", "-P", port, "-u", node.user, "-p", node.password]
     subprocess.run([sys.executable, "-Wignore", script, *signing_in, *words], check=True)

@@ -68,7 +68,7 @@ async def test_a_shop_without_orders_exports_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words, code, sentence", [(("--json",), 69, "no database"), ((), 2, "--json")]
+    "words, code, sentence", [(("--json",), 69, "no database"), ((), 64, "--json")]
 )
 def test_what_cannot_be_exported_is_told(
     tmp_path: Path, words: tuple[str, ...], code: int, sentence: str

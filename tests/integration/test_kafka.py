@@ -29,7 +29,7 @@ from orderkeep.testing import kafka_mock as mock
 from orderkeep.testing.amqp_road import CONSUMERS, ROUTES, Road, Shelf, an_envelope, assert_in_order
 from orderkeep.testing.kafka_mock import HASTY, KafkaMock
 
-DEADLINE_S = 60
+DEADLINE_S = 150
 
 
 @pytest.fixture

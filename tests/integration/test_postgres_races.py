@@ -6,6 +6,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from functools import partial
 from itertools import pairwise
 
 import asyncpg
@@ -15,6 +16,7 @@ from orderkeep.adapters.sql.postgres import store as postgres_store
 from orderkeep.adapters.sql.postgres.store import PgStore
 from orderkeep.adapters.sql.work import SqlWork
 from orderkeep.bench.accept import PARTNER, Submissions, add_partner
+from orderkeep.bridge.tray import TrayState, Unknown
 from orderkeep.delivery.envelope import Envelope
 from orderkeep.kernel.bells import Bells
 from orderkeep.kernel.ids import EnvelopeId, order_no
@@ -81,8 +83,8 @@ async def test_twins_sent_to_two_processes_become_one_order(
     )
     assert await store.read(lambda work: column(work, "SELECT value FROM counters")) == [TWINS] * 2
     for table in ("events", "submissions", "idempotency", "outbox"):
-        counted = f"SELECT count(*) FROM {table}"
-        assert await store.read(lambda work, query=counted: column(work, query)) == [TWINS]  # type: ignore[misc]
+        counted = partial(column, query=f"SELECT count(*) FROM {table}")
+        assert await store.read(counted) == [TWINS]
 
 
 async def test_twins_in_two_commits_of_one_process_become_one_order(store: PgStore) -> None:
@@ -203,3 +205,47 @@ async def positions(store: PgStore) -> Sequence[int]:
     kinds = ("order.submitted",)
     page, _ = await store.read(lambda work: work.tracking.events_of(PARTNER, 0, 100, kinds))
     return [one.position for one in page]
+
+
+async def test_only_what_may_be_forgotten_does_not_wait_for_the_disk(store: PgStore) -> None:
+    def asked(work: SqlWork) -> list[object]:
+        return column(work, "SELECT current_setting('synchronous_commit')")
+
+    assert await store.behind.write_in_passing(asked) == ["off"]
+    assert await store.behind.write(asked) == ["on"]
+    assert await store.write(asked) == ["on"]
+
+
+async def test_what_is_opened_again_just_now_is_not_forgotten(
+    store: PgStore, postgres_url: str
+) -> None:
+    """Whoever forgets has read it as settled, and comes to delete it when it is open."""
+    unknown = Unknown("crm", "unknown-command", b"{}", "c-1")
+    await store.write(lambda work: work.tray.keep(unknown, NOON))
+    other = await asyncpg.connect(postgres_url)
+    await other.execute("UPDATE unknown_messages SET state = 'aside', handled_at = $1", NOON)
+    opens = other.transaction()
+    await opens.start()
+    await other.execute("UPDATE unknown_messages SET state = 'open'")
+
+    later = NOON + timedelta(days=1)
+    forgets = asyncio.create_task(store.write(lambda work: work.tray.forget(later, 10)))
+    await until_somebody_waits(postgres_url)
+    await opens.commit()
+
+    assert await forgets == 0
+    assert await store.read(lambda work: work.tray.counts()) == {TrayState.OPEN: 1}
+    await other.close()
+
+
+async def until_somebody_waits(url: str) -> None:
+    """Until a process waits for a row that another holds."""
+    waits = (
+        "SELECT 1 FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    looks = await asyncpg.connect(url)
+    async with asyncio.timeout(DEADLINE_S):
+        while await looks.fetchval(waits) is None:
+            pass
+    await looks.close()

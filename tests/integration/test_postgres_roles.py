@@ -14,7 +14,9 @@ from orderkeep.access.rights import Role
 from orderkeep.adapters.passwords import Argon2Passwords
 from orderkeep.adapters.sql.postgres.grants import PREFIX, ROLES, grant, user
 from orderkeep.adapters.sql.postgres.store import open_store
-from orderkeep.bench.door import _add_partner, tetrahedron
+from orderkeep.adapters.sql.work import SqlWork
+from orderkeep.bench.door import tetrahedron
+from orderkeep.bench.partner import let_in
 from orderkeep.bench.places import Place
 from orderkeep.bench.server import serving
 from orderkeep.config import Settings
@@ -96,13 +98,18 @@ async def prepared(url: str) -> str:
     ids, now, key = Ids(), SystemClock().now(), new_key(Ids())
     hashed = await Argon2Passwords().hash(PASSWORD)
     async with await open_store(url, Bells()) as store:
-        await store.write(lambda work: _add_partner(work, key))
+        await store.write(lambda work: let_in(work, key))
         house = Partner(OFFICE, "Office", None, now)
         await store.write(lambda work: work.access.add_partner(house))
-        for role in Role:
-            person = Person(PersonId(ids.token(8)), str(role), str(role), role, "en", now)
-            await store.write(lambda work, person=person: work.access.add_person(person, hashed))  # type: ignore[misc]
+        await store.write(lambda work: _add_people(work, ids, hashed))
     return key
+
+
+def _add_people(work: SqlWork, ids: Ids, hashed: str) -> None:
+    now = SystemClock().now()
+    for role in Role:
+        name = str(role)
+        work.access.add_person(Person(PersonId(ids.token(8)), name, name, role, "en", now), hashed)
 
 
 @asynccontextmanager
@@ -114,7 +121,7 @@ async def a_house(url: str, folder: Path) -> AsyncIterator[House]:
             own = url.replace("orderkeep@", f"{user(role)}@")
             files = f"file://{folder / 'files'}"
             settings = Settings(database_url=own, files_url=files, quoter_workers=1)
-            parts[role] = await build(settings, stack)
+            parts[role] = await build(settings, stack, roles=frozenset({role}))
         house = House(parts, key)
         for caller in (house.partner, *house.people.values()):
             stack.push_async_callback(caller.close)

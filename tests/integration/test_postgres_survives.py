@@ -16,10 +16,12 @@ import msgspec
 import pytest
 
 from orderkeep.adapters.sql.connections import StoreMisconfigured
-from orderkeep.adapters.sql.migrate import HEAD, SchemaBehind
+from orderkeep.adapters.sql.hot_sqlite.board_rows import read_rows
+from orderkeep.adapters.sql.migrate import SchemaBehind
 from orderkeep.adapters.sql.postgres import link
 from orderkeep.adapters.sql.postgres.migrate import migrate
 from orderkeep.adapters.sql.postgres.store import PgStore, open_store
+from orderkeep.adapters.sql.version import HEAD
 from orderkeep.adapters.sql.work import SqlWork
 from orderkeep.bench.accept import Submissions, add_partner
 from orderkeep.intake.ports import Acceptance, Submission
@@ -149,7 +151,7 @@ async def test_every_receipt_survives_the_death_of_the_whole_server(
     receipts = [child.stdout.readline().strip() for _ in range(2000)]
 
     server.kill()
-    rest, _ = child.communicate(timeout=30)
+    rest, _ = child.communicate(timeout=120)
     server.start()
 
     receipts += [line for line in rest.split("\n")[:-1] if line]
@@ -167,7 +169,7 @@ async def test_every_receipt_survives_the_death_of_the_accepting_process(
     receipts = [child.stdout.readline().strip() for _ in range(2000)]
 
     os.kill(child.pid, signal.SIGKILL)
-    rest, _ = child.communicate(timeout=30)
+    rest, _ = child.communicate(timeout=120)
 
     receipts += [line for line in rest.split("\n")[:-1] if line]
     # The next order waits until the server has undone what the dead process had begun.
@@ -225,7 +227,7 @@ async def test_an_accepting_process_that_stands_still_stops_nobody(
         receipts.append(child.stdout.readline().strip())
 
     os.kill(child.pid, signal.SIGKILL)
-    rest, _ = child.communicate(timeout=30)
+    rest, _ = child.communicate(timeout=120)
     receipts += [line for line in rest.split("\n")[:-1] if line]
     found = await kept(store)
     ours = {one.order_no for one in kept_meanwhile}
@@ -277,6 +279,30 @@ async def test_a_server_lost_in_the_commit_leaves_the_outcome_open(
     server.start()
     assert (await until_kept(store, submission)).order_no == order_no(1)
     assert store.health()["failing"] == 0
+
+
+async def test_units_whose_shared_commit_is_there_are_not_run_again_whatever_fails_then(
+    store: PgStore, at_failpoint: Callable[[str, Callable[[], None]], None]
+) -> None:
+    """Run again alone they would find their own changes, and take them for somebody else's.
+
+    A bridge's intents were: three work orders stayed *sending* until it was started again.
+    """
+    runs: list[int] = []
+    at_failpoint("store.after_commit", _fail)
+
+    def unit(n: int) -> Callable[[SqlWork], None]:
+        return lambda _: runs.append(n)
+
+    several = [store.behind.write(unit(n)) for n in range(3)]
+    told = await asyncio.gather(*several, return_exceptions=True)
+
+    assert [type(one) for one in told] == [CommitOutcomeUnknown] * 3
+    assert runs == [0, 1, 2]
+
+
+def _fail() -> None:
+    raise RuntimeError("something of ours, once it was kept")
 
 
 async def test_a_server_lost_before_the_commit_has_surely_done_nothing(
@@ -422,6 +448,69 @@ async def test_listening_comes_back_after_it_was_cut(url: str, store: PgStore) -
             while not rung.done():
                 await store.write(lambda work: work.wake("something"))
                 await asyncio.wait([rung], timeout=0.2)
+
+
+# --- telling --------------------------------------------------------------------------------------
+
+
+def not_shown(store: PgStore) -> None:
+    """Whoever watches the board fails at every change."""
+
+    def fails(_: Sequence[BoardRow]) -> None:
+        raise RuntimeError("a watcher's fault")
+
+    store.on_changes(fails)
+
+
+class Mute:
+    """Tells nobody, and fails."""
+
+    def __init__(self, telling: Any) -> None:
+        self._telling = telling
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._telling, name)
+
+    def tell(self, *_: object) -> None:
+        raise RuntimeError("the fault of what tells")
+
+
+def not_told(store: PgStore) -> None:
+    """Other processes cannot be told."""
+    told: Any = store
+    told.telling = Mute(store.telling)
+
+
+@pytest.mark.parametrize("prepare", [not_shown, not_told])
+async def test_what_is_committed_is_done_whoever_cannot_be_told(
+    store: PgStore, prepare: Callable[[PgStore], None]
+) -> None:
+    """Taken for the units' failure they would be done twice, one by one, and reported as failed."""
+    lane, seen = store.accepting(Policy()), list[BoardRow]()
+    prepare(store)
+    store.on_changes(seen.extend)
+
+    accepted = await asyncio.gather(*[lane.accept(another()) for _ in range(5)])
+    await asyncio.gather(*[store.write_later(changing) for _ in range(5)])
+    await store.write(changing)
+    await store.behind.write_loose(changing)
+
+    assert not any(one.replayed for one in accepted)
+    assert (await kept(store))["orders"] == list(range(1, 6))
+    assert await store.read(changes) == 7
+    assert seen
+
+
+def changing(work: SqlWork) -> None:
+    work.counters.add("changed", 1)
+    row = read_rows(work, [1])
+    work.board_rows += row
+    work.wake("changed")
+
+
+def changes(work: SqlWork) -> int:
+    found = work.raw.execute("SELECT value FROM counters WHERE name = 'changed'").fetchone()
+    return int(found[0])
 
 
 # --- opening --------------------------------------------------------------------------------------

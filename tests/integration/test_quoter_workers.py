@@ -17,7 +17,7 @@ from orderkeep.quoting.measurement import Manual, Measurement, Outcome
 from orderkeep.quoting.ports import ModelFile
 from orderkeep.quoting.workers import Workers
 
-AMPLE = timedelta(seconds=100)
+AMPLE = timedelta(seconds=400)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def children_of(pid: int | None) -> list[int]:
 
 async def until(look: Callable[[], bool]) -> None:
     """Wait for something that another process does, and cannot tell us."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(150):
         while not look():  # noqa: ASYNC110
             await asyncio.sleep(0.001)
 

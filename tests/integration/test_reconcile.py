@@ -353,6 +353,12 @@ class FullRoom:
         self.full = True
         self.taken = 0
 
+    def may_call(self) -> bool:
+        return not self.full
+
+    async def reserve(self, calls: int) -> None:
+        """They cannot be reserved."""
+
     def has_room(self) -> bool:
         return not self.full and self.taken == 0
 

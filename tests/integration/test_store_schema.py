@@ -1,13 +1,17 @@
 """The migrations lead exactly to the tables the code is written for."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
+import pytest
 from alembic.script import ScriptDirectory
 
 from orderkeep.adapters.sql.connections import memory_link
-from orderkeep.adapters.sql.migrate import HEAD, alembic_config, migrate
+from orderkeep.adapters.sql.ledger import NotReadable, SqlLedger
+from orderkeep.adapters.sql.migrate import SchemaBehind, alembic_config, migrate
 from orderkeep.adapters.sql.tables import metadata
+from orderkeep.adapters.sql.version import HEAD, is_served
 
 
 def schema(raw: sqlite3.Connection) -> dict[str, list[tuple[object, ...]]]:
@@ -51,6 +55,43 @@ def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'orderkeep.db'}"
 
     assert migrate(url) == migrate(url) == HEAD
+
+
+@pytest.mark.parametrize(
+    "found, head, served",
+    [
+        ("0001", "0001", True),
+        ("0002-0001", "0001", True),  # It only added something.
+        ("0003-0001", "0001", True),
+        ("0003-0002", "0001", False),  # It took away what the first needs.
+        ("0003-0002", "0002-0001", True),
+        ("0002-0001", "0003-0002", False),
+        ("0001", "0002-0001", False),
+        ("0002", "0001", False),
+        (None, "0001", False),
+    ],
+)
+def test_a_program_runs_on_the_schema_of_a_later_release_that_only_adds(
+    found: str | None, head: str, *, served: bool
+) -> None:
+    assert is_served(found, head) is served
+
+
+@pytest.mark.parametrize("later, stays", [("0002-0001", True), ("0002-0002", False)])
+def test_a_later_schema_is_left_as_it_is(tmp_path: Path, later: str, *, stays: bool) -> None:
+    path = tmp_path / "orderkeep.db"
+    migrate(f"sqlite:///{path}")
+    with closing(sqlite3.connect(path)) as raw, raw:
+        raw.execute("UPDATE alembic_version SET version_num = ?", (later,))
+
+    if stays:
+        assert migrate(f"sqlite:///{path}") == later
+        SqlLedger(path).close()  # It may be looked at, too.
+        return
+    with pytest.raises(SchemaBehind, match="too new for this program"):
+        migrate(f"sqlite:///{path}")
+    with pytest.raises(NotReadable, match="too new for this program"):
+        SqlLedger(path)
 
 
 def test_there_is_one_newest_migration() -> None:

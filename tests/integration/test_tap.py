@@ -102,10 +102,10 @@ def test_the_command_counts_what_it_understands_and_leaves_nothing_when_it_is_ki
     assert asyncio.run(prepare()) == 0
     killed = start(node, tmp_path)
     os.kill(killed.pid, signal.SIGKILL)
-    killed.communicate(timeout=60)
+    killed.communicate(timeout=150)
     running = start(node, tmp_path)
     asyncio.run(send())
-    told, said = running.communicate(timeout=60)
+    told, said = running.communicate(timeout=150)
 
     assert running.returncode == 1, said
     lines = [line.split("\t") for line in told.splitlines()]

@@ -180,6 +180,7 @@ def test_a_clean_shop_has_no_violations(shop: Planted) -> None:
     assert checked["balance"] == {
         "accepted": 10, "cancelled": 3, "at_mes": 2, "uncertain": 0, "quarantined": 0,
         "waiting": 3, "in_flight": 2,
+        "received_not_yet": 0, "not_understood": 0,
     }  # fmt: skip
 
 

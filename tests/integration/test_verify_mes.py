@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -248,11 +249,36 @@ def test_a_listing_without_an_end_is_told_in_a_sentence(made: Made) -> None:
     assert code == 69
 
 
+def test_the_tables_are_checked_also_while_the_mes_is_away(made: Made) -> None:
+    made.mes.stop()
+    with sqlite3.connect(made.folder / "orderkeep.db") as raw:
+        raw.execute("UPDATE orders SET pieces = pieces + 1 WHERE client_ref = 'first'")
+
+    code, report = made.verify()
+
+    assert report["checked"]["orders"] == len(made.orders)
+    assert report["checked"]["mes_unfinished"].startswith("the MES did not answer: ")
+    assert {one["rule"] for one in report["violations"]} == {"S5"}
+    assert code == 1  # What is wrong comes before what is not known.
+
+
 def test_a_mes_that_is_away_is_told_in_a_sentence(made: Made) -> None:
     made.mes.stop()
 
     done = made.command()
 
     assert done.returncode == 69
-    assert done.stdout == ""
-    assert done.stderr.count("\n") == 1
+    report = json.loads(done.stdout)
+    assert report["violations"] == []
+    assert report["checked"]["mes_jobs"] == 0
+    assert report["checked"]["mes_unfinished"].startswith("the MES did not answer: ")
+
+
+def test_a_mes_that_is_only_busy_is_waited_for(made: Made) -> None:
+    """More refusals in a row than a MES that is away is asked for."""
+    made.mes.behave(faults=["busy:op=list,times=8"])
+
+    code, report = made.verify()
+
+    assert (code, report["violations"]) == (0, [])
+    assert report["checked"]["mes_jobs"] == 2
