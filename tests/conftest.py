@@ -14,6 +14,9 @@ from hypothesis import HealthCheck, settings
 
 from orderkeep.testing.postgres_server import TEMPLATE, PostgresServer
 
+HANGS_S = 600.0
+"""Longer than any test takes on a machine with much else to do."""
+
 # How long an example takes depends on the neighbours on the machine, not on what is tested.
 settings.register_profile(
     "orderkeep", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
@@ -67,7 +70,21 @@ def _on_a_loop(
 
     @wraps(test)
     def run(*args: object, **kwargs: object) -> None:
-        coroutine: Coroutine[Any, Any, None] = test(*args, **kwargs)
-        run_on_a_loop(coroutine)
+        run_on_a_loop(_ending(test(*args, **kwargs)))
 
     return run
+
+
+async def _ending(test: Coroutine[Any, Any, None]) -> None:
+    """The test; one that hangs says where every task stands, and fails."""
+    late = asyncio.get_running_loop().call_later(HANGS_S, _say_where_all_stand)
+    try:
+        async with asyncio.timeout(HANGS_S + 1):
+            await test
+    finally:
+        late.cancel()
+
+
+def _say_where_all_stand() -> None:
+    for task in asyncio.all_tasks():
+        task.print_stack()

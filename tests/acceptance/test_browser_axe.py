@@ -9,9 +9,6 @@ from playwright.sync_api import expect
 from orderkeep.testing.browser import NARROW, WIDE, Person, Shop, opened
 
 AXE = Path(__file__).parents[2] / "web/node_modules/axe-core/axe.min.js"
-STILL = """() => Promise.allSettled(document.getAnimations()
-    .filter((one) => one.effect.getComputedTiming().iterations !== Infinity)
-    .map((one) => one.finished))"""
 FINDINGS = """async () => {
     const { violations } = await axe.run(document, { resultTypes: ['violations'] })
     return violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')
@@ -33,9 +30,12 @@ SCREENS = {
         "/balance",
         "/balance/mes",
         "/balance/lost",
+        "/dead-letters",
+        "/destinations",
+        "/unknown",
         "/no-such-page",
     ],
-    "admin": ["/people", "/partners"],
+    "admin": ["/people", "/partners", "/sources"],
 }
 
 
@@ -64,10 +64,12 @@ def test_nothing_that_opens_has_a_serious_finding(shop: Shop, language: str) -> 
         no = _an_order(seller)
         seller.opens(no)
         seller.presses("?")
+        expect(seller.dialog).to_be_visible()
         sheet = _judged(seller)
         seller.presses("Escape")
         expect(seller.dialog).to_be_hidden()
         seller.presses("m")
+        expect(seller.dialog).to_be_visible()
         note = _judged(seller)
         seller.presses("Escape")
         expect(seller.dialog).to_be_hidden()
@@ -90,7 +92,7 @@ def _an_order(person: Person) -> str:
 
 
 def _judged(person: Person) -> list[str]:
-    person.page.evaluate(STILL)  # Half faded in, every word is pale.
+    person.stands_still()
     person.page.evaluate(AXE.read_text("utf-8"))
     found: list[str] = person.page.evaluate(FINDINGS)
     return found

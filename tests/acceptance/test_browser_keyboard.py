@@ -67,7 +67,22 @@ def test_the_board_is_walked_and_worked_in_the_russian_layout(shop: Shop) -> Non
         maria.presses("л", "Enter")  # K, and open
         expect(maria.page).to_have_url(re.compile("/orders/"))
         maria.presses("Escape")
-        expect(grid).to_be_visible()
+        expect(grid.get_by_role("row").nth(1)).to_have_attribute("aria-selected", "true")
+        expect(grid).to_be_focused()  # Where she stood, and the keys go on from there.
+        maria.presses("о")
+        expect(second).to_have_attribute("aria-selected", "true")
+
+
+def test_back_from_an_order_the_own_work_stands_at_it_again(shop: Shop) -> None:
+    with shop.person("olga") as seller:
+        no = shop.approved(seller)
+    with shop.person("timur") as operator:
+        operator.goes("/board?view=work")
+        card = operator.main.get_by_role("listitem").filter(has_text=no)
+        card.get_by_role("link").click()
+        operator.reads(no)
+        operator.presses("Escape")
+        expect(card).to_have_attribute("aria-current", "true")
 
 
 def test_every_key_is_on_the_sheet_and_a_dialog_keeps_them_to_itself(shop: Shop) -> None:
@@ -115,6 +130,7 @@ def test_every_control_has_a_name_every_word_a_contrast_and_focus_is_seen(
         person.goes(path)
         expect(person.page.get_by_role("heading", level=1)).to_be_attached()
         expect(person.page.get_by_text("Loading")).to_have_count(0)
+        person.stands_still()
 
         assert person.page.evaluate(NAMELESS) == []
         assert person.page.evaluate(PALE) == []

@@ -30,11 +30,6 @@ def counts(person: Person) -> None:
     person.main.get_by_role("button", name=re.compile("Count now|Подсчитать сейчас")).click()
 
 
-def fits(person: Person) -> bool:
-    """Whether nothing sticks out at the side."""
-    return bool(person.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"))
-
-
 @pytest.mark.parametrize(
     "language, agreed, differs, proof",
     [
@@ -58,7 +53,7 @@ def test_a_lost_order_is_named_with_its_age_and_its_last_proof(
         counts(support)
 
         support.sees(no, differs, proof)
-        assert fits(support)
+        assert support.fits()
         tamper(shop, "UPDATE orders SET price_state = 'ready' WHERE n = ?", order_n(no))
         counts(support)
         support.sees(agreed)
@@ -117,7 +112,7 @@ def test_an_order_explains_itself_by_a_key(
         seller.presses("x")
 
         seller.sees(title, owner)
-        assert fits(seller)
+        assert seller.fits()
 
 
 def test_an_order_that_was_never_given_out_says_what_to_do(shop: Shop) -> None:
@@ -155,7 +150,7 @@ def test_a_job_that_nobody_asked_for_is_found_and_settled(
         support.main.get_by_role("button", name=start).click()
 
         support.sees(f"{no}/7", kind)
-        assert fits(support)
+        assert support.fits()
         support.main.get_by_role("textbox").fill("a test of theirs")
         support.main.get_by_role("button", name=dismiss).click()
         support.sees(agreed)
@@ -202,12 +197,12 @@ def test_a_table_of_lost_orders_is_checked_imported_and_worked_through(
         dialog.locator("input[type=file]").set_input_files([table(whole)])
         dialog.get_by_role("button", name=check).click()
         expect(dialog.get_by_role("status")).to_contain_text("2")
-        assert fits(support)
+        assert support.fits()
         dialog.get_by_role("button", name=re.compile(f"^{do}$")).click()
         expect(dialog).to_be_hidden()
 
         support.sees(f"L-{language}-1", f"L-{language}-2")
-        assert fits(support)
+        assert support.fits()
         row = support.main.get_by_role("listitem").filter(has_text=f"L-{language}-2")
         row.get_by_role("button", name=give_up).click()
         support.dialog.locator("#lost-reason").fill("too old")

@@ -32,6 +32,7 @@ SCREENS = (
     "/balance",
     "/balance/mes",
     "/balance/lost",
+    "/sources",
     "/search?q={no}",
     "/orders/{no}?tab=price",
     "/submit",

@@ -109,6 +109,17 @@ def test_an_open_model_waits_for_a_price_that_a_person_enters(shop: Shop) -> Non
         seller.sees("no price yet", "to be entered", "work out the price")
 
 
+def test_a_quick_hand_keeps_the_field_it_has_gone_to(shop: Shop) -> None:
+    with shop.person("olga") as seller:
+        no = shop.order(seller)
+        seller.opens(no)
+        seller.presses("e")
+        reason = seller.dialog.get_by_label("Reason")
+        reason.focus()
+        seller.page.wait_for_timeout(400)  # The dialog's animation is over by now.
+        expect(reason).to_be_focused()
+
+
 def test_asking_the_client_stops_the_clock_until_the_hold_is_lifted(shop: Shop) -> None:
     with shop.person("olga") as seller:
         no = shop.order(seller)
@@ -335,4 +346,4 @@ def _read_everything(reader: Person, language: str) -> None:
         expect(panel).to_contain_text(re.compile(r"\w{3}"))
         said = reader.main.inner_text()
         assert UNSAID.search(said) is None, UNSAID.search(said)
-        assert reader.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        assert reader.fits()

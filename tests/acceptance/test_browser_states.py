@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Route, expect
 
 from orderkeep.practice.seed import PASSWORD
-from orderkeep.testing.browser import NARROW, Shop, opened
+from orderkeep.testing.browser import NARROW, Person, Shop, opened
 
 READY = "/board?view=table&stage=MANUFACTURING_APPROVED"
 
@@ -26,6 +26,12 @@ def test_a_claim_shows_on_the_other_screen_and_no_row_moves_for_a_new_order(shop
         head.goes(READY)
         row = head.page.get_by_role("row").filter(has_text=no)
         row.click()
+        # The bars above and below have come, and nothing is to push the rows aside any more.
+        expect(head.page.get_by_role("toolbar")).to_be_visible()
+        expect(
+            head.page.get_by_role("button", name=re.compile(r"^Ready to take *\d"))
+        ).to_be_visible()
+        head.stands_still()
         before = row.bounding_box()
 
         with shop.person("ivan") as operator:
@@ -36,6 +42,7 @@ def test_a_claim_shows_on_the_other_screen_and_no_row_moves_for_a_new_order(shop
         pill = head.page.get_by_role("button", name=re.compile("^1 new"))
         expect(pill).to_be_visible()
 
+        head.stands_still()
         assert row.bounding_box() == before
         expect(head.page.get_by_role("row").filter(has_text=new)).to_have_count(0)
         pill.click()
@@ -58,6 +65,7 @@ def test_a_filter_is_an_address_and_a_view_is_kept(shop: Shop) -> None:
         page.go_back()
         head.sees(no)
         page.go_forward()
+        head.sees("No orders match these filters")
         page.get_by_role("button", name="Free", exact=True).click()
         page.get_by_role("button", name="Save view").click()
         page.get_by_label("Name of the view").fill("Morning round")
@@ -99,9 +107,11 @@ def test_the_balance_adds_up_and_says_so(shop: Shop) -> None:
         shop.approved(seller)
     with shop.person("vera") as support:
         support.goes("/balance")
-        support.main.get_by_role("button", name="Count now").click()
+        count = support.main.get_by_role("button", name="Count now")
+        count.click()
 
         support.sees("At the workshop or further", "Waiting for a person")
+        expect(count).to_be_enabled()  # Once it has counted: no number is of another time.
         expect(support.main.locator("dd").first).not_to_have_text("0")
         counts = [int(one) for one in support.main.locator("dd").all_inner_texts()]
         accepted = support.main.get_by_text("accepted", exact=True).locator("..").inner_text()
@@ -178,7 +188,7 @@ def test_a_narrow_board_draws_and_asks_only_for_what_is_looked_at(shop: Shop) ->
         head.goes("/board?view=table&sort=due")
         expect(head.page.get_by_role("row").filter(has_text="OK-000001")).to_be_visible()
         expect(head.page.get_by_role("row").filter(has_text="OK-000049")).to_have_count(0)
-        head.page.mouse.wheel(0, 116 * 40)
+        head.page.mouse.wheel(0, 92 * 40)
         expect(head.page.get_by_role("row").filter(has_text="OK-000045")).to_be_visible()
 
         assert head.page.get_by_role("row").count() < 40
@@ -199,27 +209,78 @@ def test_the_language_chosen_while_signing_in_is_kept_for_the_person(shop: Shop)
         assert timur.calls("GET", "/me")["locale"] == "en"
 
 
-def test_a_key_pressed_while_the_step_before_is_under_way_is_answered(shop: Shop) -> None:
+def test_a_language_chosen_on_a_device_is_spoken_by_whoever_signs_in_there(shop: Shop) -> None:
+    for login in ("pyotr", "svetlana"):
+        with shop.person(login, "ru"):
+            pass  # The office knows: Russian.
+    with shop.person("", "ru") as device:
+        device.goes("/")
+        device.page.get_by_role("radio", name="Eng").click()
+        for login in ("pyotr", "svetlana"):
+            device.page.get_by_label("Login").fill(login)
+            device.page.get_by_label("Password", exact=True).fill(PASSWORD)
+            device.presses("Enter")
+            device.sees("Take next")
+            device.page.get_by_role("button", name="Sign out").first.click()
+            expect(device.page.get_by_role("heading", name="Staff sign-in")).to_be_visible()
+
+
+@pytest.fixture
+def claiming(shop: Shop) -> Iterator[tuple[Person, str, list[Route]]]:
+    """An operator whose claim of an order has been sent, and whose answer is held back."""
     with shop.person("olga") as seller:
         no = shop.approved(seller)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
     with shop.person("ivan") as operator:
         operator.opens(no)
         operator.reads("Ready to take")
-        held: list[Route] = []
-
-        def hold(route: Route) -> None:
-            held.append(route)
-
         operator.page.route(f"**/orders/{no}/claim", hold)
         operator.presses("c")
         expect(operator.main.get_by_role("button", name=re.compile("^Claim"))).to_be_disabled()
-        operator.presses("s")
-        operator.told(f"{no} is still busy")
-        held[0].continue_()
+        operator.waits(lambda: held)
+        yield operator, no, held
 
-        expect(operator.main.get_by_role("button", name=re.compile("^Start"))).to_be_enabled()
-        operator.presses("s")
-        operator.reads("In work")
+
+def test_a_key_pressed_while_the_step_before_is_under_way_comes_right_after_it(
+    claiming: tuple[Person, str, list[Route]],
+) -> None:
+    operator, no, held = claiming
+    operator.presses("c")
+    operator.told(f"{no}: Claim is still under way")
+    operator.presses("s")
+    operator.told(f"{no}: Start comes right after")
+    held[0].continue_()
+
+    operator.reads("In work")
+    assert len(held) == 1
+
+
+def test_a_key_that_waited_is_dropped_when_the_step_before_is_refused(
+    claiming: tuple[Person, str, list[Route]],
+) -> None:
+    operator, no, held = claiming
+    operator.presses("s")
+    operator.told(f"{no}: Start comes right after")
+    held[0].fulfill(status=503, json={"type": "/problems/busy", "title": "Busy", "status": 503})
+
+    expect(operator.main.get_by_role("button", name=re.compile("^Claim"))).to_be_enabled()
+    assert operator.calls("GET", f"/orders/{no}")["order"]["stage"] == "MANUFACTURING_APPROVED"
+
+
+def test_a_key_that_waited_for_what_is_impossible_by_then_says_so(
+    claiming: tuple[Person, str, list[Route]],
+) -> None:
+    operator, no, held = claiming
+    operator.presses("p")
+    operator.told(f"{no}: Pack comes right after")
+    held[0].continue_()
+
+    operator.told(f"{no}: Pack is not possible now")
+    operator.reads("Ready to take")
 
 
 def test_a_page_that_waits_or_fails_says_so(shop: Shop) -> None:

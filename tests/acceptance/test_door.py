@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -26,14 +25,6 @@ ENGINE = Cause(Actor(ActorKind.ENGINE, "engine"), "price", "quoting", "0" * 32)
 SELLER = Cause(Actor(ActorKind.PERSON, "sofia", "seller"), "hold", "office", "0" * 32)
 
 
-@pytest.fixture(scope="module")
-def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DoorUnderTest]:
-    door = DoorUnderTest(Path(tmp_path_factory.mktemp("door")))
-    door.start()
-    yield door
-    door.stop()
-
-
 @pytest.fixture
 def anna(door: DoorUnderTest, request: pytest.FixtureRequest) -> Iterator["Client"]:
     with Client(door, door.partner(f"Anna {request.node.name}")) as client:
@@ -51,7 +42,7 @@ class Client(httpx.Client):
 
     def __init__(self, door: DoorUnderTest, keyed: Keyed) -> None:
         headers = {"authorization": f"Bearer {keyed.key}"}
-        super().__init__(base_url=f"http://127.0.0.1:{door.port}", headers=headers)
+        super().__init__(base_url=f"http://127.0.0.1:{door.port}", headers=headers, timeout=60)
         self.keyed = keyed
 
     def submit(self, key: str, body: dict[str, Any]) -> httpx.Response:
@@ -328,6 +319,8 @@ def test_a_price_can_be_read_and_agreed_to(door: DoorUnderTest, anna: Client) ->
     assert order["price"]["total"] == {"amount": "129.50", "currency": "RUB"}
     assert order["price"]["accepted"] == order["price"]["total"]
     assert order["positions"][0]["price"]["total"] == "129.50"
+    # Rates, markups and margins are the maker's own business.
+    assert set(order["positions"][0]["price"]) == {"unit", "total", "mass_g", "volume_mm3"}
     wrong = anna.post(f"/v1/orders/{no}/accept-price", json={"version": 2})
     assert (wrong.status_code, wrong.json()["type"]) == (409, "/problems/transition-refused")
 

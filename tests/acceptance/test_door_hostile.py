@@ -37,7 +37,9 @@ def anna(door: DoorUnderTest) -> Keyed:
 @pytest.fixture(scope="module")
 def client(door: DoorUnderTest, anna: Keyed) -> Iterator[httpx.Client]:
     headers = {"authorization": f"Bearer {anna.key}"}
-    with httpx.Client(base_url=f"http://127.0.0.1:{door.port}", headers=headers) as client:
+    with httpx.Client(
+        base_url=f"http://127.0.0.1:{door.port}", headers=headers, timeout=60
+    ) as client:
         yield client
 
 
@@ -380,10 +382,10 @@ def test_hostile_keys_all_get_the_same_answer(door: DoorUnderTest, anna: Keyed, 
     )
     address = f"http://127.0.0.1:{door.port}/v1/orders"
 
-    answer = httpx.get(address, headers={"authorization": told} if told else {})
+    answer = httpx.get(address, headers={"authorization": told} if told else {}, timeout=60)
 
     assert_refused(answer, {401})
-    assert answer.content == httpx.get(address).content
+    assert answer.content == httpx.get(address, timeout=60).content
     assert anna.key not in answer.text
 
 
@@ -570,7 +572,7 @@ def test_a_hostile_endless_upload_is_cut(door: DoorUnderTest, client: httpx.Clie
 @pytest.fixture(autouse=True, scope="module")
 def _alive_afterwards(door: DoorUnderTest) -> Iterator[None]:
     yield
-    assert httpx.get(f"http://127.0.0.1:{door.port}/healthz").json() == {"status": "ok"}
+    assert httpx.get(f"http://127.0.0.1:{door.port}/healthz", timeout=60).json() == {"status": "ok"}
 
 
 def submit(client: httpx.Client, content: bytes) -> httpx.Response:
@@ -607,7 +609,7 @@ def test_what_comes_without_end_behind_a_body_is_cut_short(
         "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX-Long: "
     )
     sent = 0
-    with socket.create_connection(("127.0.0.1", door.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", door.port), timeout=60) as connection:
         connection.sendall(head.encode())
         with suppress(BrokenPipeError, ConnectionResetError):
             while sent < FLOOD_BYTES:

@@ -4,8 +4,6 @@
 """
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,14 +50,6 @@ CHECKS = [
 ]
 
 schema = schemathesis.openapi.from_dict(openapi())
-
-
-@pytest.fixture(scope="module")
-def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DoorUnderTest]:
-    door = DoorUnderTest(Path(tmp_path_factory.mktemp("door")))
-    door.start()
-    yield door
-    door.stop()
 
 
 @pytest.fixture(scope="module")

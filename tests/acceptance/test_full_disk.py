@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from orderkeep.testing.product import Keys, Product, copy
+from orderkeep.testing.product import DEADLINE_S, Keys, Product, copy
 
 DISK = 24 * 1024 * 1024
 PROBED_S = 7.0
@@ -62,13 +62,13 @@ def disk(folder: Path) -> Iterator[SmallDisk | NoLargerFiles]:
 
 def ready(product: Product) -> tuple[int, int]:
     """What the door and the office answer whoever watches them."""
-    office = httpx.get(f"{product.office}/readyz", trust_env=False, timeout=30)
+    office = httpx.get(f"{product.office}/readyz", trust_env=False, timeout=60)
     return product.ask("GET", "/readyz").status_code, office.status_code
 
 
-def until(happens: Callable[[], bool], seconds: float = 60) -> None:
+def until(happens: Callable[[], bool]) -> None:
     """Wait for it."""
-    ends = time.monotonic() + seconds
+    ends = time.monotonic() + DEADLINE_S
     while not happens():
         assert time.monotonic() < ends, "it did not happen in time"
         time.sleep(0.1)
@@ -113,7 +113,7 @@ def test_a_full_disk_is_not_ready_and_heals_by_itself(
             until(lambda: refuses() and stays(product, 503))
 
             small.free(product)
-            until(lambda: ready(product) == (200, 200), PROBED_S)
+            until(lambda: ready(product) == (200, 200))
             assert send(product, next(numbers)) == 201
 
 

@@ -15,7 +15,8 @@ from orderkeep.adapters.sql.store import SqliteStore, open_store
 from orderkeep.kernel.bells import Bells
 from orderkeep.kernel.errors import StoreBusy
 from orderkeep.kernel.ids import Ids
-from orderkeep.testing.office import TestClock
+from orderkeep.testing.clock import TestClock
+from orderkeep.testing.office import NOON
 
 OLD, NEW = "the old password", "the new password"
 
@@ -59,7 +60,7 @@ async def test_an_old_password_opens_nothing_once_it_is_changed(tmp_path: Path) 
 
 async def sign_in_during(tmp_path: Path, change: PersonChange, password: str | None = None) -> None:
     """Olga signs in with her old password; while it is being looked at she is changed."""
-    passwords, clock, ids = SlowPasswords(), TestClock(), Ids()
+    passwords, clock, ids = SlowPasswords(), TestClock(NOON), Ids()
     async with store_in(tmp_path) as store:
         registry = Registry(store, passwords, clock, ids)
         person = await registry.add_person(
@@ -77,7 +78,7 @@ async def test_a_full_disk_does_not_shut_the_board_to_whoever_is_signed_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Prolonging the session was a write, and failed every reading request with it."""
-    passwords, clock, ids = SlowPasswords(), TestClock(), Ids()
+    passwords, clock, ids = SlowPasswords(), TestClock(NOON), Ids()
     passwords.go_on.set()
     async with store_in(tmp_path) as store:
         registry = Registry(store, passwords, clock, ids)

@@ -30,7 +30,9 @@ def test_a_refusal_before_the_whole_body_says_that_the_connection_ends(door: Doo
     """It did not: the client sent its next order on the same connection, and got no answer."""
     key = door.partner("Anna").key
     headers = {"authorization": f"Bearer {key}"}
-    with httpx.Client(base_url=f"http://127.0.0.1:{door.port}", headers=headers) as client:
+    with httpx.Client(
+        base_url=f"http://127.0.0.1:{door.port}", headers=headers, timeout=60
+    ) as client:
         refused = client.post("/v1/files?name=ring.stl", content=b"x" * 5_000_000)
         kept = client.post("/v1/orders", json=BODY, headers={"idempotency-key": "key-1"})
 
@@ -41,7 +43,9 @@ def test_a_refusal_before_the_whole_body_says_that_the_connection_ends(door: Doo
 def test_a_whole_request_leaves_the_connection_open(door: DoorUnderTest) -> None:
     key = door.partner("Anna").key
     headers = {"authorization": f"Bearer {key}"}
-    with httpx.Client(base_url=f"http://127.0.0.1:{door.port}", headers=headers) as client:
+    with httpx.Client(
+        base_url=f"http://127.0.0.1:{door.port}", headers=headers, timeout=60
+    ) as client:
         kept = client.post("/v1/orders", json=BODY, headers={"idempotency-key": "key-1"})
 
     assert kept.status_code == 201
@@ -50,7 +54,7 @@ def test_a_whole_request_leaves_the_connection_open(door: DoorUnderTest) -> None
 
 def test_a_head_gets_no_body_that_would_be_read_as_the_next_answer(door: DoorUnderTest) -> None:
     """Answers written as a whole forgot it: the next answer began in the middle of a problem."""
-    with httpx.Client(base_url=f"http://127.0.0.1:{door.port}") as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{door.port}", timeout=60) as client:
         refused = client.head("/healthz")
         next_one = client.get("/healthz")
 

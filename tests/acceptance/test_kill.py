@@ -42,6 +42,11 @@ ROAD = (
     "pace.after_keep",
     "feed.before_keep",
     "feed.after_keep",
+    "crm.before_intent",
+    "crm.after_intent",
+    "crm.before_send",
+    "crm.after_send",
+    "crm.after_outcome",
     "callback.before_keep",
     "callback.after_keep",
     "claim.before_commit",
@@ -59,9 +64,17 @@ ROAD = (
     "lost.after_look",
     "replay.before_batch",
     "replay.after_batch",
+    "source.before_keep",
+    "source.after_keep",
+    "source.after_ack",
+    "source.before_settle",
+    "source.after_settle",
 )
-ELSEWHERE = ("floor.", "claim.", "callback.", "balance.", "reconcile.", "lost.", "replay.")
-"""Killed at in tests of their own, here, in ``test_kill_ledger`` and in ``test_mes_says``."""
+ELSEWHERE = (
+    *("floor.", "claim.", "callback.", "balance.", "reconcile.", "lost.", "replay.", "crm."),
+    "source.",
+)
+"""Killed at in tests of their own: here, in ``test_kill_ledger``, ``test_mes_says`` and so on."""
 PASSAGE = {"store.before_commit": 12, "store.after_commit": 15, "order.after_append": 4}
 """Which passage kills, where the first is too early to be interesting."""
 FAULT = {

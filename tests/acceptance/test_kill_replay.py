@@ -2,20 +2,19 @@
 
 import json
 import signal
-import sqlite3
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from orderkeep.testing.product import COMMAND, DEADLINE_S, Keys, Product
+from orderkeep.testing.product import COMMAND, DEADLINE_S, Keys, Product, change
 from orderkeep.testing.shop import Shop, check, live_until_dead, running, until
 
 BREAK = (
     "CREATE TRIGGER broken AFTER INSERT ON inbox WHEN NEW.consumer = 'bridge' BEGIN"
-    " UPDATE inbox SET dead_at = NEW.received_at, why = 'Broken: ' || NEW.order_key"
-    " WHERE row = NEW.row; END"
+    " UPDATE inbox SET dead_at = NEW.received_at, why = 'Broken: ' || NEW.order_key,"
+    " fingerprint = '0123456789abcdef' WHERE row = NEW.row; END"
 )
 
 
@@ -27,14 +26,6 @@ def tell(product: Product, *words: str) -> Any:
         env=product.environment, cwd=product.folder,
     )  # fmt: skip
     return json.loads(done.stdout)
-
-
-def change(product: Product, statement: str) -> None:
-    """Change the tables of a product that does not run."""
-    raw = sqlite3.connect(product.folder / "orderkeep.db")
-    raw.execute(statement)
-    raw.commit()
-    raw.close()
 
 
 @pytest.mark.parametrize("passage", [1, 2, 3])

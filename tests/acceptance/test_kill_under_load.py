@@ -4,11 +4,14 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from orderkeep.testing.practice_mes import PracticeMesProcess
 from orderkeep.testing.product import Gone, Keys, Product
 from orderkeep.testing.shop import ARRIVED, Shop, check, running, until
 
@@ -57,6 +60,19 @@ def load(shop: Shop) -> threading.Thread:
     return thread
 
 
+@contextmanager
+def under_load(
+    folder: Path, template: tuple[Path, Keys]
+) -> Iterator[tuple[Product, PracticeMesProcess, Shop, threading.Thread]]:
+    """The product in the middle of taking orders, and who sends them."""
+    with running(folder, template) as (product, mes):
+        shop = Shop(product, wanted=LOAD)
+        product.start()
+        sender = load(shop)
+        until(lambda: len(shop.receipts) > 3, "no order was taken")
+        yield product, mes, shop, sender
+
+
 def test_killed_at_any_moment_under_load(template: tuple[Path, Keys], tmp_path: Path) -> None:
     chance = Random(20261123)
     with running(tmp_path, template) as (product, mes):
@@ -76,11 +92,7 @@ def test_killed_at_any_moment_under_load(template: tuple[Path, Keys], tmp_path: 
 
 
 def test_told_to_end_it_finishes_what_it_holds(template: tuple[Path, Keys], tmp_path: Path) -> None:
-    with running(tmp_path, template) as (product, mes):
-        shop = Shop(product, wanted=LOAD)
-        product.start()
-        sender = load(shop)
-        until(lambda: len(shop.receipts) > 3, "no order was taken")
+    with under_load(tmp_path, template) as (product, mes, shop, sender):
         product.signal(signal.SIGTERM)
 
         assert product.wait() == 0
@@ -92,11 +104,7 @@ def test_told_to_end_it_finishes_what_it_holds(template: tuple[Path, Keys], tmp_
 
 
 def test_frozen_and_thawed_it_goes_on(template: tuple[Path, Keys], tmp_path: Path) -> None:
-    with running(tmp_path, template) as (product, mes):
-        shop = Shop(product, wanted=LOAD)
-        product.start()
-        sender = load(shop)
-        until(lambda: len(shop.receipts) > 3, "no order was taken")
+    with under_load(tmp_path, template) as (product, mes, shop, sender):
         # Longer than every deadline of the bridge: its requests are over when it wakes.
         product.signal(signal.SIGSTOP)
         time.sleep(7)
@@ -142,7 +150,8 @@ def test_without_a_look_up_what_may_be_there_waits_for_a_person(
     fault: str, template: tuple[Path, Keys], tmp_path: Path
 ) -> None:
     told = ("--fault", f"{fault}:p=0.34", "--seed", "7", "--no-lookup")
-    with running(tmp_path, template, *told, mes_lookup="off") as (product, mes):
+    opened = running(tmp_path, template, *told, mes_lookup="off", mes_recall="off")
+    with opened as (product, mes):
         shop = Shop(product, wanted=12)
         product.start()
 

@@ -13,12 +13,13 @@ from orderkeep.testing.practice_mes import PracticeMesProcess
 from orderkeep.testing.product import Gone, Keys, Product
 from orderkeep.testing.shop import Shop, check, running, until
 
+TRAY = "SELECT source, why FROM unknown_messages ORDER BY row"
 SECRET = "a secret that only the MES knows"  # Of this test's own MES.
 
 
 def call_back(
     product: Product,
-    said: dict[str, Any],
+    said: Any,
     *,
     secret: str = SECRET,
     seconds: int | None = None,
@@ -107,17 +108,32 @@ def test_only_what_is_signed_now_and_with_the_secret_counts(
         wrong = call_back(product, said, secret="another")  # A wrong one.
         old = call_back(product, said, seconds=int(time.time()) - 3600)
         bare = product.ask("POST", "/callbacks/mes", content=b"{}")
-        empty = call_back(product, {"ref": "OK-000013"})
         looked = product.ask("GET", "/callbacks/mes")
         stranger = call_back(product, {**said, "ref": "ERP-77"})
 
-        refused = [wrong, old, bare, empty, looked]
-        assert [one.status_code for one in refused] == [401, 401, 401, 422, 405]
+        refused = [wrong, old, bare, looked]
+        assert [one.status_code for one in refused] == [401, 401, 401, 405]
         assert stranger.status_code == 202
         until(
-            lambda: product.rows("SELECT why FROM quarantine") == [("no order of ours",)],
-            "what is not ours is not set aside",
+            lambda: product.rows(TRAY) == [("mes", "unknown-order: ERP-77")],
+            "what is not ours is not in the tray",
         )
+
+
+def test_what_is_signed_and_means_nothing_is_kept_in_the_tray(
+    template: tuple[Path, Keys], tmp_path: Path
+) -> None:
+    with running(tmp_path, template, mes_callback_secret=SECRET) as (product, _):
+        product.start()
+
+        odd = [call_back(product, {"ref": "OK-000013"}), call_back(product, ["?"])]
+        mute = call_back(product, {"id": "M-1", "ref": "OK-000013"})
+        again = call_back(product, ["?"])
+
+        assert [one.json() for one in (*odd, mute, again)] == [{"status": "not understood"}] * 4
+        assert product.rows(TRAY) == [
+            ("mes", "unreadable"), ("mes", "unreadable"), ("mes", "no-status"),
+        ]  # fmt: skip
 
 
 def test_without_a_secret_there_is_nothing_to_call_back(

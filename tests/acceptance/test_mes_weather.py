@@ -5,15 +5,33 @@ and in which order the jobs were made.
 """
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from orderkeep.testing.practice_mes import PracticeMesProcess
 from orderkeep.testing.product import HEAD, Keys, Product
-from orderkeep.testing.shop import Shop, check, running, until
+from orderkeep.testing.shop import UNHURRIED, Shop, check, running, until
 
 MANY = 40
 BOUND = 6
 STALL_S = 12
+
+
+@contextmanager
+def at_work(
+    folder: Path, template: tuple[Path, Keys], **settings: str
+) -> Iterator[tuple[Product, PracticeMesProcess, Shop]]:
+    """A product and a MES with a limit that it knows; the first orders are made."""
+    flags = ("--limit", str(BOUND))
+    with running(folder, template, *flags, floor=False, mes_concurrency=str(BOUND), **settings) as (
+        product,
+        mes,
+    ):
+        shop = Shop(product, wanted=3)
+        product.start()
+        until(shop.at_rest, "the first orders do not rest")
+        yield product, mes, shop
 
 
 def made(mes: PracticeMesProcess) -> list[str]:
@@ -41,7 +59,12 @@ def test_a_limit_that_is_known_is_never_exceeded(
     template: tuple[Path, Keys], tmp_path: Path
 ) -> None:
     flags = ("--limit", str(BOUND), "--work", "0.02")
-    with running(tmp_path, template, *flags, mes_concurrency=str(BOUND)) as (product, mes):
+    with running(
+        tmp_path, template, *flags, floor=False, mes_concurrency=str(BOUND), **UNHURRIED
+    ) as (
+        product,
+        mes,
+    ):
         shop = Shop(product, wanted=MANY)
         product.start()
 
@@ -57,7 +80,10 @@ def test_a_limit_that_nobody_told_is_found_and_then_kept_to(
     template: tuple[Path, Keys], tmp_path: Path
 ) -> None:
     flags = ("--limit", "2", "--work", "0.05")
-    with running(tmp_path, template, *flags, mes_concurrency="16") as (product, mes):
+    with running(tmp_path, template, *flags, floor=False, mes_concurrency="16", **UNHURRIED) as (
+        product,
+        mes,
+    ):
         shop = Shop(product, wanted=MANY)
         product.start()
 
@@ -73,13 +99,7 @@ def test_a_limit_that_nobody_told_is_found_and_then_kept_to(
 def test_nothing_falls_upon_a_mes_that_comes_back(
     template: tuple[Path, Keys], tmp_path: Path
 ) -> None:
-    with running(tmp_path, template, "--limit", str(BOUND), mes_concurrency=str(BOUND)) as (
-        product,
-        mes,
-    ):
-        shop = Shop(product, wanted=3)
-        product.start()
-        until(shop.at_rest, "the first orders do not rest")
+    with at_work(tmp_path, template, **UNHURRIED) as (product, mes, shop):
         mes.kill()
         shop.wanted = MANY
         shop.send_all()
@@ -100,13 +120,7 @@ def test_nothing_falls_upon_a_mes_that_comes_back(
 def test_a_mes_that_stalls_is_not_asked_by_everybody(
     template: tuple[Path, Keys], tmp_path: Path
 ) -> None:
-    with running(tmp_path, template, "--limit", str(BOUND), mes_concurrency=str(BOUND)) as (
-        product,
-        mes,
-    ):
-        shop = Shop(product, wanted=3)
-        product.start()
-        until(shop.at_rest, "the first orders do not rest")
+    with at_work(tmp_path, template) as (product, mes, shop):
         # Longer than the bridge waits for an answer: whatever is asked meanwhile is uncertain.
         mes.behave(limit=BOUND, lag_seconds=0.2, stall_seconds=STALL_S)
         shop.wanted = MANY

@@ -15,7 +15,7 @@ from orderkeep.orders import commands as c
 from orderkeep.orders.order import ManualReason, Stage
 from orderkeep.testing.office import ENGINE, Desk, TestOffice, running_office
 
-WAIT_S = 15
+WAIT_S = 120
 
 
 class Listener:

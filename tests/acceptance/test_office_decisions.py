@@ -57,3 +57,23 @@ async def test_one_click_settles_it(stuck: Delivered, decision: str, tmp_path: P
             assert work_order.delivered in {Delivered.CONFIRMED, Delivered.APPLIED}
         else:
             assert work_order.delivered is LEADS_TO[decision]
+
+
+async def test_all_that_stands_still_is_on_one_list_until_it_is_decided(tmp_path: Path) -> None:
+    async with running_office(tmp_path) as office:
+        head, support = await office.desk(Role.HEAD), await office.desk(Role.SUPPORT)
+        await head.send("POST", "/destinations/mes/pause", {"reason": "so that it waits"})
+        numbers = {}
+        for state in STUCK:
+            no = numbers[state] = await office.order(f"A-{state}", Stage.MANUFACTURING_APPROVED)
+            await stick(office, no, state)
+
+        listed = (await support.get("/dead-letters"))["work_orders"]
+        assert {one["state"]: one["work_orders"][0]["order_no"] for one in listed} == numbers
+        decided = numbers[Delivered.UNCERTAIN]
+        await support.act(decided, "delivery-decide", decision="there")
+
+        left = (await support.get("/dead-letters"))["work_orders"]
+        assert {one["work_orders"][0]["order_no"] for one in left} == {*numbers.values()} - {
+            decided
+        }

@@ -7,6 +7,7 @@ from pathlib import Path
 from openapi_spec_validator import validate
 
 from orderkeep.access.rights import Role
+from orderkeep.board import filters
 from orderkeep.http.office.parts import OfficeSettings
 from orderkeep.testing.office import PASSWORD, running_office
 
@@ -203,6 +204,26 @@ async def test_the_description_of_the_api_is_valid_and_tells_every_body(tmp_path
     hold = described["paths"]["/office/v1/orders/{no}/hold"]["post"]["requestBody"]
     assert hold["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/HoldIt"}
     assert stranger.status_code == 401
+
+
+async def test_what_a_list_is_asked_by_is_described_and_every_word_of_it_is_taken(
+    tmp_path: Path,
+) -> None:
+    async with running_office(tmp_path, follow=False) as office:
+        desk = await office.desk(Role.SELLER)
+        described = (await desk.http.get("/openapi.json")).json()
+        asked = described["paths"]["/office/v1/board"]["get"]["parameters"]
+        words = {one["name"]: one["schema"] for one in asked}
+        answers = [
+            await desk.send("GET", f"/board?{name}={word}")
+            for name, schema in words.items()
+            for word in schema.get("items", schema).get("enum", [])
+        ]
+
+    assert set(words) == filters.PARAMETERS
+    assert words["sort"]["enum"] == ["rank", "due", "changed"]
+    assert len(answers) > 20
+    assert {answer.status_code for answer in answers} == {200}
 
 
 async def test_all_faults_of_a_body_come_at_once_and_none_is_a_500(tmp_path: Path) -> None:

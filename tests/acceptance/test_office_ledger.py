@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from orderkeep.access.rights import RIGHTS, Role
+from orderkeep.bridge.tray import Unknown
 from orderkeep.kernel.ids import order_no
 from orderkeep.ledger.balance import Class
 from orderkeep.orders.order import Stage
@@ -46,6 +47,27 @@ async def test_the_balance_adds_up_by_class_and_by_partner(tmp_path: Path) -> No
         assert theirs["accepted"] == 3
         assert found["differences"] == []
         assert len(found["trend"]) == 1
+
+
+async def test_what_came_and_is_no_order_stands_beside_the_classes(tmp_path: Path) -> None:
+    async with running_office(tmp_path) as office:
+        await office.order("A-1")
+        now = office.clock.now()
+
+        def odd(work: Any) -> None:
+            work.tray.keep(Unknown("shop", "not-mapped", b"{}"), now)
+            work.inbox.set_aside("bridge", "e-1", b"?", "unreadable", now)
+
+        await office.store.write(odd)
+        support = await office.desk(Role.SUPPORT)
+
+        found = await support.get("/balance")
+
+        assert (found["accepted"], found["unaccounted"]) == (1, 0)
+        assert (found["received_not_yet"], found["not_understood"]) == (2, 1)
+        metrics = await metrics_of(office, support)
+        assert metrics["orderkeep_balance_received_not_yet"] == 2
+        assert metrics["orderkeep_balance_not_understood"] == 1
 
 
 async def test_a_difference_is_named_with_its_age_and_its_last_proof(tmp_path: Path) -> None:

@@ -244,6 +244,8 @@ async def test_an_order_goes_from_a_form_to_the_parcel(tmp_path: Path) -> None:
         "name": "Head",
         "role": "head",
     }
+    made = next(item for item in feed["items"] if item["kind"] == "order.completed")
+    assert (made["source"], made["actor"]["name"]) == ("floor", "Olga")
 
 
 async def test_who_acts_on_what_has_changed_is_told_the_new_version(tmp_path: Path) -> None:

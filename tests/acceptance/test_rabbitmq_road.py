@@ -3,43 +3,47 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
+from orderkeep.intake import sentences as say
 from orderkeep.kernel.ids import order_n
+from orderkeep.testing.broker_road import (
+    accepts_without_the_broker_and_goes_on_when_it_is_back,
+    ask,
+    connected,
+    killed_between_its_inbox_and_the_answer_it_makes_every_order_once,
+    said,
+)
+from orderkeep.testing.certificates import Authority
 from orderkeep.testing.product import Keys, Product
 from orderkeep.testing.rabbitmq_node import RabbitNode
-from orderkeep.testing.shop import Shop, check, live_until_dead, running, until
+from orderkeep.testing.shop import Shop, check, running, until
 
 
 @pytest.fixture(scope="module")
-def node() -> Iterator[RabbitNode]:
-    with RabbitNode() as running_node:
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="module")
+def node(authority: Authority) -> Iterator[RabbitNode]:
+    shown = authority.sign("broker")
+    running_node = RabbitNode(tls=True)
+    running_node.show(shown.certificate, shown.key)
+    with running_node:
         yield running_node
 
 
 def test_orders_are_accepted_without_the_broker_and_go_on_when_it_is_back(
     node: RabbitNode, template: tuple[Path, Keys], tmp_path: Path
 ) -> None:
-    with running(tmp_path, template, transport_url=node.url) as (product, mes):
-        shop = Shop(product)
-        assert product.start()
-        until(shop.at_rest, "not every order came to rest")
+    def tells_no_password(product: Product) -> None:
+        told = said(product) + ask(product, "/metrics").text + ask(product, "/readyz").text
+        assert node.password not in told
 
-        node.stop()
-        shop.wanted = 12
-        shop.send_all()
-        until(lambda: not connected(product), "nobody has seen that the broker is gone")
-        assert ask(product, "/readyz").status_code == 200
-        node.start()
-
-        until(shop.at_rest, "not every order came to rest")
-        check(product, shop, mes.effects())
-        assert product.verify()[0] == 0
-        numbers = ask(product, "/metrics").text
-        assert 'orderkeep_envelopes_total{place="quoting",what="received"}' in numbers
-        assert 'orderkeep_broker_connected{link="publish"} 1.0' in numbers
-        assert node.password not in said(product) + numbers + ask(product, "/readyz").text
+    accepts_without_the_broker_and_goes_on_when_it_is_back(
+        tmp_path, template, node.url, node.stop, node.start, tells_no_password
+    )
 
 
 def test_a_broker_that_hangs_is_not_waited_for_by_anybody_who_orders(
@@ -99,15 +103,7 @@ def test_what_was_published_is_what_the_mes_has_made_and_one_trace_leads_there(
 def test_a_product_killed_between_its_inbox_and_the_ack_makes_every_order_once(
     node: RabbitNode, template: tuple[Path, Keys], tmp_path: Path
 ) -> None:
-    with running(tmp_path, template, transport_url=node.url) as (product, mes):
-        shop = Shop(product)
-        product.start("transport.after_receive:kill@2")
-        live_until_dead(product, shop, lambda: None)
-        assert product.wait() == -9
-        assert product.start()
-
-        until(shop.at_rest, "not every order came to rest")
-        check(product, shop, mes.effects())
+    killed_between_its_inbox_and_the_answer_it_makes_every_order_once(tmp_path, template, node.url)
 
 
 def test_a_wrong_password_stops_no_order_from_coming_in_and_is_told_nobody(
@@ -124,14 +120,30 @@ def test_a_wrong_password_stops_no_order_from_coming_in_and_is_told_nobody(
         assert "not-the-secret" not in said(product) + ask(product, "/readyz").text
 
 
-def connected(product: Product) -> bool:
-    broker = ask(product, "/readyz").json()["broker"]
-    return all(link["connected_since"] for link in broker.values())
+def test_a_broker_that_cannot_be_believed_stops_no_order_from_coming_in(
+    node: RabbitNode, authority: Authority, template: tuple[Path, Keys], tmp_path: Path
+) -> None:
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_bytes(Authority(tmp_path, "stranger").file.read_bytes())
+    opened = running(
+        tmp_path,
+        template,
+        transport_url=node.tls_url,
+        broker_management_url=node.management_tls_url,
+        rabbitmq_ca_file=str(trusted),
+    )
+    with opened as (product, mes):
+        shop = Shop(product)
+        assert product.start()
+        shop.send_all()
+        until(lambda: say.CERTIFICATE_STRANGE() in said(product), "nobody was told what is wrong")
+        assert len(shop.receipts) == shop.wanted
+        assert not connected(product)
+        assert ask(product, "/readyz").status_code == 200
 
+        trusted.write_bytes(authority.file.read_bytes())
 
-def ask(product: Product, path: str) -> httpx.Response:
-    return httpx.get(product.office + path, trust_env=False, timeout=10)
-
-
-def said(product: Product) -> str:
-    return (product.folder / "orderkeep.log").read_text(encoding="utf-8")
+        until(shop.at_rest, "not every order came to rest")
+        check(product, shop, mes.effects())
+        told = said(product) + ask(product, "/metrics").text + ask(product, "/readyz").text
+        assert node.password not in told
