@@ -40,7 +40,7 @@ ready-to-test:
 help: ## list these commands
 	@awk 'BEGIN {FS = ":.*## "} \
 		/^##@/ {printf "\n%s\n", substr($$0, 5)} \
-		/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+		/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 ##@ While you work
 
@@ -102,19 +102,35 @@ clean: ## remove what was built; orders in var/ stay
 ##@ Proofs that take longer
 
 .PHONY: bench
-bench: ## measure this machine: ratios of accept and board (ROWS)
+bench: ## measure this machine: ratios of accept, delivery, recovery and board (ROWS)
 	@scripts/setup run
 	.venv/bin/orderkeep bench accept --json
 	.venv/bin/orderkeep bench accept --database postgresql --json
+	@scripts/setup peers
+	.venv/bin/orderkeep bench delivery --json
+	.venv/bin/orderkeep bench faults --json
+	.venv/bin/orderkeep bench recovery --orders 30000 --json
+	.venv/bin/orderkeep bench overload --seconds 300 --slow-seconds 60 --json
 	.venv/bin/orderkeep bench board --rows $(ROWS) --json
 	@scripts/setup test
 	@scripts/with-browser .venv/bin/orderkeep bench board --browser --json
 
-.PHONY: faults
-faults: ## kill it at every failpoint, lie to it in every way, live 30,000 histories: what was lost?
-	@scripts/setup dev
-	ORDERKEEP_ALL_FAULTS=1 .venv/bin/python -m pytest $(PYTEST) $(wildcard tests/acceptance/test_kill*.py) tests/integration/test_rabbitmq_weather.py tests/integration/faults_rabbitmq_dead_letters.py
+.PHONY: faults faults-matrix
+faults: faults-matrix ## every fault × every step on both profiles: what was lost? (CELL, SEED, RESULTS)
+ifndef CELL
+	ORDERKEEP_ALL_FAULTS=1 .venv/bin/python -m pytest $(PYTEST) $(wildcard tests/acceptance/test_kill*.py tests/acceptance/faults_*.py) tests/integration/test_rabbitmq_weather.py
 	ORDERKEEP_HISTORIES=30000 .venv/bin/python -m pytest -n 0 tests/simulation
+endif
+
+faults-matrix:
+	@scripts/setup faults
+	@# A cell mostly waits: three share a processor.
+	@.venv/bin/python -m orderkeep.testing.matrix $(if $(CELL),"$(CELL)") $(if $(SEED),--seed $(SEED)) $(if $(RESULTS),--results "$(RESULTS)") --workers $$(($(WORKERS) * 3))
+
+.PHONY: defects
+defects: ## plant the known defects of tests/defects, one by one: is each caught? (DEFECTS)
+	@scripts/setup test
+	@.venv/bin/python scripts/defects.py --workers $(WORKERS) $(DEFECTS)
 
 .PHONY: fuzz
 fuzz: ## throw hostile requests at every operation (EXAMPLES for each)

@@ -67,10 +67,13 @@ def systemd_faults(tool: list[str]) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as place:
         units = Path(place) / "systemd"
         shutil.copytree(DEPLOY / "systemd", units)
-        for unit in units.rglob("*.service"):
+        for unit in (*units.rglob("*.service"), *units.rglob("*.conf")):
             text = unit.read_text(encoding="utf-8")
             unit.write_text(text.replace("/opt/orderkeep/bin/orderkeep", sys.executable), "utf-8")
-        names = ["orderkeep@quoter.service", "orderkeep@door.service", "orderkeep-migrate.service"]
+        roles = ("door", "office", "relay", "bridge", "courier", "quoter", "watch")
+        kinds = ("-migrate", *(f"@{role}" for role in roles))
+        names = [f"orderkeep{kind}.service" for kind in kinds]
+        names += ["orderkeep@door.socket", "orderkeep@office.socket"]
         done = subprocess.run(
             [*tool, "--man=no", "--recursive-errors=no", *(str(units / name) for name in names)],
             capture_output=True,

@@ -68,7 +68,7 @@ def _group(group: Any, names: list[str]) -> Iterator[str]:
 def _command(command: Any, names: list[str]) -> Iterator[str]:
     yield f"## `{' '.join(names)}`"
     yield from ("", " ".join((command.help or "").split()), "")
-    shown = [one for one in command.params if one.name != "help"]
+    shown = [one for one in command.params if one.name != "help" and not one.hidden]
     if shown:
         yield from ("| option | default | meaning |", "| --- | --- | --- |")
         yield from (_parameter(one) for one in shown)
@@ -114,6 +114,7 @@ FAMILIES = {
     "envelopes": "Between orderkeep's own processes; shown is the body of the envelope.",
     "events": "To partners and whoever else listens, as CloudEvents 1.0.",
     "mes": "To and from a MES behind HTTP that calls nothing by another name.",
+    "crm": "To and from a CRM behind HTTP that calls nothing by another name.",
 }
 
 
