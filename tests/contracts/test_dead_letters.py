@@ -283,6 +283,18 @@ async def test_many_small_replays_of_one_cause_need_a_second_person_as_one_large
     assert await scene.state(second) is State.WAITING
 
 
+async def test_of_replays_of_one_cause_begun_at_once_only_what_the_limit_bears_goes_alone(
+    scene: Scene,
+) -> None:
+    some = FOUR_EYES_ABOVE // 2 + 1
+    await scene.die(*[f"m-{n}" for n in range(some)])
+
+    begun_at_once = await asyncio.gather(*[begun(scene) for _ in range(4)])
+
+    states = [await scene.state(id_) for id_ in begun_at_once]
+    assert sorted(states) == sorted([State.RUNNING, *[State.WAITING] * 3])
+
+
 @pytest.mark.parametrize("given_up", [False, True])
 async def test_replays_of_yesterday_and_those_given_up_are_not_counted_with_todays(
     scene: Scene, *, given_up: bool

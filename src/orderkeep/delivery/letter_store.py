@@ -112,6 +112,13 @@ class DeadLetterStore(Protocol):
         """Give a letter that nobody took to those who take it now; False when it is not dead."""
         ...
 
+    def begin_alone(self, fingerprint: str) -> None:
+        """Until this unit's commit nobody else begins a replay of a cause: they wait for it.
+
+        What is read after it holds every replay of the cause that was begun before.
+        """
+        ...
+
     def add(self, replay: Replay, entries: Sequence[Entry]) -> None:
         """Keep a new replay."""
         ...
@@ -153,8 +160,7 @@ class DeadLetterStore(Protocol):
     def unapproved(self, fingerprint: str, since: datetime) -> int:
         """How many letters of a cause replays have sent, or will, that nobody had to approve.
 
-        Of replays that were begun since then. Two that begin in the same moment do not see each
-        other.
+        Of replays that were begun since then.
         """
         ...
 

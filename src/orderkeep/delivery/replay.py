@@ -156,6 +156,8 @@ class Replayer:
             raise ReplayRefused("Nothing of it can be sent.")
 
         def begin(work: Any) -> Replay:
+            # Two that did not see each other would pass the limit together, each without the other.
+            work.dead_letters.begin_alone(fingerprint)
             second = needs_second_person(
                 len(entries),
                 edited=edit is not None,

@@ -278,6 +278,9 @@ class SqlDeadLetters:
 
     # --- replays ----------------------------------------------------------------------------
 
+    def begin_alone(self, fingerprint: str) -> None:
+        """One unit writes at a time here; PostgreSQL's twin has a lock."""
+
     def add(self, replay: Replay, entries: Sequence[Entry]) -> None:
         columns = {**msgspec.structs.asdict(replay), "trail": _encoded(replay.trail)}
         self._connection.execute(insert(replays).values(**columns))

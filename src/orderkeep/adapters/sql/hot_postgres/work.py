@@ -7,6 +7,7 @@ from typing import Any, cast
 from sqlalchemy import Connection
 
 from orderkeep.adapters.sql.hot_postgres.counters import Counters
+from orderkeep.adapters.sql.hot_postgres.dead_letters import SqlDeadLetters
 from orderkeep.adapters.sql.hot_postgres.files import SqlFiles
 from orderkeep.adapters.sql.hot_postgres.inbox import SqlInbox
 from orderkeep.adapters.sql.hot_postgres.orders import SqlOrders
@@ -72,6 +73,10 @@ class PgWork(SqlWork):
     @cached_property
     def counters(self) -> Counters:
         return Counters(self)
+
+    @cached_property
+    def dead_letters(self) -> SqlDeadLetters:
+        return SqlDeadLetters(self)
 
     @cached_property
     def files(self) -> SqlFiles:
