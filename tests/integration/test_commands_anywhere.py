@@ -111,7 +111,9 @@ def _dead_letters(call: Call) -> None:
     [group] = json.loads(call("dead-letters", "list", "--json").output)
     assert "for this test" in call("dead-letters", "show", group["fingerprint"]).output
     assert ": 1" in call("dead-letters", "replay", group["fingerprint"], "--dry-run").output
-    begun = call("dead-letters", "replay", group["fingerprint"], "--reason", "mended")
+    call("people", "add", "--login", "vera", "--role", "support", "--name", "Vera")
+    why = ("--by", "vera", "--reason", "mended")
+    begun = call("dead-letters", "replay", group["fingerprint"], *why)
     assert "is running" in begun.output
 
 

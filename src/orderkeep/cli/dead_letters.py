@@ -9,11 +9,14 @@ import typer
 
 from orderkeep.cli.groups import group
 from orderkeep.cli.settings import settings_or_exit
+from orderkeep.cli.who import person_who_may, system_user
 from orderkeep.delivery.dead_letters import MOST, Letter
 from orderkeep.delivery.replay import Replayer
 from orderkeep.kernel.errors import Refused
 
 app = group("Envelopes put aside with their reason.")
+
+_REPLAY = "dead_letters.replay"
 
 T = TypeVar("T")
 _Json = Annotated[bool, typer.Option("--json", help="Answer with JSON.")]
@@ -68,24 +71,37 @@ def replay(
         bool, typer.Option("--dry-run", help="Only say what would be done.")
     ] = False,
     reason: Annotated[str, typer.Option(help="Why; kept for ever.")] = "",
-    by: Annotated[str, typer.Option(help="Who; kept for ever.")] = "cli",
+    by: Annotated[str, typer.Option(help="Who: your login at the office; kept for ever.")] = "",
     per_minute: Annotated[int, typer.Option(min=1, max=6000, help="Letters a minute.")] = 60,
     release: Annotated[
         str, typer.Option(help="The release that mended the cause, if one did.")
     ] = "",
     as_json: _Json = False,
 ) -> None:
-    """Send the letters of a group again, few first; the running `watch` does it step by step."""
+    """Send the letters of a group again, few first; the running `watch` does it step by step.
+
+    What a second person has to approve is begun at the office.
+    """
     if not dry_run and not reason.strip():
         raise typer.BadParameter("say why: --reason")
+    if not dry_run and not by.strip():
+        raise typer.BadParameter("say who you are: --by, with your login at the office")
 
     async def begin(store: Any, replayer: Replayer) -> Any:
         told = await store.read(lambda work: replayer.preview(work, fingerprint))
         if dry_run:
             return told
-        mended = release.strip() or None
+        person = await store.read(
+            lambda work: person_who_may(work, by, _REPLAY, "send dead letters again")
+        )
         return await replayer.begin(
-            fingerprint, told.cutoff, per_minute, by, reason, release=mended
+            fingerprint,
+            told.cutoff,
+            per_minute,
+            person.login,
+            reason,
+            release=release.strip() or None,
+            at_machine=system_user(),
         )
 
     done = _with(begin)

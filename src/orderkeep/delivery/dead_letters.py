@@ -204,13 +204,17 @@ class Replay(msgspec.Struct, frozen=True):
     """The release that mended the cause, as far as somebody said it."""
 
 
-def told_of(why: str, release: str | None) -> str:
-    """Why something was done, and for which release, as the audit keeps it.
+def told_of(why: str, release: str | None, at_machine: str | None = None) -> str:
+    """Why something was done, for which release and where, as the audit keeps it.
 
     >>> told_of("the mapping is mended", "2026.11")
     'the mapping is mended (release 2026.11)'
+    >>> told_of("mended", None, "root")
+    "mended (at the machine's command line, by root)"
     """
-    return f"{why} (release {release})" if release else why
+    facts = [f"release {release}"] if release else []
+    facts += [f"at the machine's command line, by {at_machine}"] if at_machine else []
+    return f"{why} ({'; '.join(facts)})" if facts else why
 
 
 def cause_of(why: str) -> str:

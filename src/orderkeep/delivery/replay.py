@@ -44,6 +44,11 @@ AFTER_BATCH = failpoint("replay.after_batch", "they are back in their inbox, and
 
 WATCH = "replay"
 
+_SIGN_IN = (
+    "A second person has to approve this replay, and at a command line nobody signs in: "
+    "begin it at the office, under Dead letters."
+)
+
 log = structlog.get_logger()
 
 T = TypeVar("T")
@@ -120,7 +125,7 @@ class Replayer:
         """Letters of a cause that nobody else has approved, and that count together therefore."""
         return int(work.dead_letters.unapproved(fingerprint, self._clock.now() - FOUR_EYES_WITHIN))
 
-    async def begin(  # A decision's facts, by name.
+    async def begin(  # noqa: PLR0913  # A decision's facts, by name.
         self,
         fingerprint: str,
         cutoff: int,
@@ -129,21 +134,25 @@ class Replayer:
         reason: str,
         edit: tuple[int, bytes] | None = None,
         to: str | None = None,
+        *,
         release: str | None = None,
+        at_machine: str | None = None,
     ) -> Replay:
         """Begin a replay of a frozen set, or of one edited letter; ``to`` is another receiver.
 
-        ``release`` names what mended the cause. Returning means it is on disk; the first letter
-        goes when nobody else has to approve it.
+        ``release`` names what mended the cause; ``at_machine`` who the operating system says it is,
+        where nobody signed in. Returning means it is on disk; the first letter goes when nobody
+        else has to approve it.
 
         Raises:
             LetterNotFound: nothing of it is dead any more.
-            ReplayRefused: nothing of it can be sent.
+            ReplayRefused: nothing of it can be sent, or a second person has to approve what was
+                begun by somebody who has not signed in.
             Invalid: the new body is not as it must be.
         """
         now = self._clock.now()
         id_ = self._ids.token(12)
-        told = told_of(reason, release)
+        told = told_of(reason, release, at_machine)
 
         def plan(work: Any) -> list[Entry]:
             letters = _frozen(work, fingerprint, cutoff, edit and edit[0])
@@ -164,6 +173,9 @@ class Replayer:
                 redirected=to is not None,
                 lately=self._lately(work, fingerprint),
             )
+            if second and at_machine is not None:
+                # Whoever named another one here could approve it themselves.
+                raise ReplayRefused(_SIGN_IN, needs="second-person")
             replay = Replay(
                 id=id_,
                 version=1,

@@ -245,7 +245,7 @@ async def begin(request: AnyRequest, office: OfficeDep, session: SessionDep) -> 
         body.reason,
         edit,
         body.to,
-        body.release.strip() or None,
+        release=body.release.strip() or None,
     )
     return await _shown(office, replay.id, status=201)
 
