@@ -6,10 +6,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from msgspec.structs import replace
 
 from orderkeep.access.rights import RIGHTS, Role
+from orderkeep.adapters.sql.instants import to_micros
 from orderkeep.delivery.envelope import Envelope
 from orderkeep.kernel.ids import EnvelopeId
 from orderkeep.ledger.balance import Difference
@@ -75,6 +77,66 @@ async def test_all_letters_can_be_taken_away_and_none_becomes_a_formula(tmp_path
     assert {row["why"] for row in rows} == {*(f"'{why}" for why in whys[:-1]), whys[-1]}
     assert {row["why"] for row in plain} == set(whys)
     assert wrong.status_code == 400
+
+
+MANY = 100_001
+"""More than was ever taken away at once."""
+_ASIDE = (
+    "INSERT INTO quarantine (consumer, message_id, at, why, body, fingerprint)"
+    " VALUES ('bridge', ?, ?, 'a header is missing', x'', ?)"
+)
+
+
+async def put_many_aside(office: TestOffice, count: int = MANY) -> None:
+    """Messages of one cause that could not be read, each a millisecond after the one before."""
+    began = NOON.replace(year=NOON.year - 1)
+    rows = [(f"m-{n}", to_micros(began + timedelta(milliseconds=n)), GROUP) for n in range(count)]
+    await office.store.write(lambda work: work.raw.executemany(_ASIDE, rows) and None)
+
+
+async def test_more_letters_than_one_page_holds_are_taken_away_whole(tmp_path: Path) -> None:
+    async with running_office(tmp_path) as office:
+        await put_many_aside(office)
+        desk = await office.desk(Role.SUPPORT)
+        told = await desk.send("GET", "/dead-letters/export")
+        plain = await desk.get("/dead-letters/export", form="json")
+
+    newest_first = [f"m-{n}" for n in reversed(range(MANY))]
+    rows = csv.DictReader(io.StringIO(told.content.decode("utf-8-sig")))
+    assert [row["message_id"] for row in rows] == newest_first
+    assert [row["message_id"] for row in plain] == newest_first
+
+
+async def test_a_table_that_a_fault_cuts_short_does_not_look_whole(tmp_path: Path) -> None:
+    async with running_office(tmp_path) as office:
+        await put_many_aside(office)
+        desk = await office.desk(Role.SUPPORT)
+
+        async with desk.http.stream("GET", "/office/v1/dead-letters/export?form=json") as told:
+            parts = told.aiter_raw()
+            await anext(parts)
+            gone = "ALTER TABLE quarantine RENAME TO gone"
+            await office.store.write(lambda work: work.raw.execute(gone) and None)
+            with pytest.raises(httpx.RemoteProtocolError):
+                [one async for one in parts]
+
+
+async def test_who_has_waited_longest_is_told_also_behind_many_who_came_later(
+    tmp_path: Path,
+) -> None:
+    async with running_office(tmp_path) as office:
+        await put_aside(office, "another cause")
+        office.clock.advance(timedelta(hours=5))
+        [oldest] = await office.store.read(
+            lambda work: work.raw.execute("SELECT fingerprint FROM quarantine").fetchone()
+        )
+        later = [(f"n-{n}", to_micros(office.clock.now()), GROUP) for n in range(10_001)]
+        await office.store.write(lambda work: work.raw.executemany(_ASIDE, later) and None)
+
+        told = await metrics(office)
+
+    assert oldest != GROUP
+    assert f"{UNOWNED} {age(office)}" in told
 
 
 async def test_a_note_and_an_owner_stay_with_their_group(tmp_path: Path) -> None:

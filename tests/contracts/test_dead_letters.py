@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
 from orderkeep.adapters.embedded import NOBODY, UNROUTED
+from orderkeep.delivery.all_letters import all_letters
 from orderkeep.delivery.dead_letters import (
     FOUR_EYES_ABOVE,
     FOUR_EYES_WITHIN,
@@ -15,6 +17,7 @@ from orderkeep.delivery.dead_letters import (
     TREND_DAYS,
     Group,
     Item,
+    Letter,
     LetterNotFound,
     ReplayRefused,
     Source,
@@ -93,6 +96,9 @@ class Scene:
     async def groups(self) -> list[Group]:
         found: list[Group] = await self.store.read(lambda work: work.dead_letters.groups(1000))
         return found
+
+    async def letters(self) -> list[Letter]:
+        return [one async for page in all_letters(self.store) for one in page]
 
     async def states(self, id_: str) -> list[Item]:
         found = await self.store.read(lambda work: work.dead_letters.entries(id_))
@@ -317,7 +323,7 @@ async def test_replays_of_yesterday_and_those_given_up_are_not_counted_with_toda
 async def test_an_edited_letter_is_checked_kept_and_approved(scene: Scene) -> None:
     await scene.die("a")
     scene.broken.clear()
-    [letter] = await scene.store.read(lambda work: work.dead_letters.letters(10))
+    [letter] = await scene.letters()
     with pytest.raises(Invalid):
         await begun(scene, edit=(letter.row, b"wrong"))
     id_ = await begun(scene, edit=(letter.row, b"{}"))
@@ -336,7 +342,7 @@ async def test_parked_letters_stand_apart_until_they_are_taken_up(scene: Scene) 
     await scene.replayer.park(group.fingerprint, 10**9, "vera", "an old order")
 
     assert [one.parked for one in await scene.groups()] == [True]
-    [letter] = await scene.store.read(lambda work: work.dead_letters.letters(10))
+    [letter] = await scene.letters()
     why = await scene.store.read(lambda work: work.dead_letters.parking(letter))
     assert (why.by, why.why) == ("vera", "an old order")
     await scene.replayer.park(group.fingerprint, 10**9, "vera", "", back=True)
@@ -385,7 +391,7 @@ async def aside(scene: Scene, message_id: str | None = "q") -> tuple[str, int]:
         work.inbox.set_aside("quoting", message_id, BAD, "a header is missing", NOON)
 
     await scene.store.write(put)
-    [letter] = await scene.store.read(lambda work: work.dead_letters.letters(10))
+    [letter] = await scene.letters()
     return letter.fingerprint, letter.row
 
 
@@ -537,7 +543,7 @@ async def test_the_release_that_mends_a_cause_stays_with_its_group_and_its_repla
 async def test_a_letter_is_sent_to_another_who_takes_its_kind(scene: Scene) -> None:
     await scene.die("a", kind=BOTH)
     [group] = await scene.groups()
-    [letter] = await scene.store.read(lambda work: work.dead_letters.letters(10))
+    [letter] = await scene.letters()
     assert scene.replayer.sending.others(letter) == ["floor"]
 
     replay = await scene.replayer.begin(
@@ -695,7 +701,89 @@ async def test_how_often_a_letter_was_sent_again_is_told_once_it_dies_again(scen
         await scene.replayer.cancel(id_, "vera", "not mended")
 
     [group] = await scene.groups()
-    found = await scene.store.read(lambda work: work.dead_letters.letters(10))
+    found = await scene.letters()
 
     assert (group.count, group.replayed) == (2, 2)
     assert {one.message_id: one.replays for one in found} == {"a": 2, "b": 0}
+
+
+async def many(scene: Scene) -> None:
+    """Seven letters of two causes that could not be handled, and three that could not be read."""
+    rows = [(f"m-{n}", f"OK-{n}", "ab"[n % 2], timedelta(hours=n)) for n in range(7)]
+    await put_down(scene, rows)
+
+    def aside(work: Any) -> None:
+        for n in range(3):
+            work.inbox.set_aside("bridge", f"q-{n}", BAD, "a header is missing", NOON)
+
+    await scene.store.write(aside)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 7, 100])
+async def test_every_letter_is_told_once_however_few_a_page_holds(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr("orderkeep.delivery.all_letters.AT_ONCE", at_once)
+    await many(scene)
+
+    pages = [page async for page in all_letters(scene.store)]
+
+    assert max(len(page) for page in pages) <= at_once
+    told = [one.message_id for page in pages for one in page]
+    assert told == [f"m-{n}" for n in reversed(range(7))] + [f"q-{n}" for n in reversed(range(3))]
+
+
+async def test_a_group_is_told_whole_page_by_page_with_what_is_parked_of_it(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orderkeep.delivery.all_letters.AT_ONCE", 2)
+    await many(scene)
+    [group] = [one for one in await scene.groups() if one.cause == "a"]
+    await scene.replayer.park(group.fingerprint, group.newest - 1, "vera", "old")
+
+    pages = all_letters(scene.store, group.fingerprint)
+    told = [(one.message_id, one.parked) async for page in pages for one in page]
+
+    assert told == [("m-6", False), ("m-4", True), ("m-2", True), ("m-0", True)]
+
+
+async def test_a_page_is_read_only_when_it_is_asked_for_and_loses_nothing_that_stays(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orderkeep.delivery.all_letters.AT_ONCE", 2)
+    await many(scene)
+    pages = all_letters(scene.store)
+    first = await anext(pages)
+
+    for one in await scene.letters():
+        if one.message_id in {"m-6", "m-2"}:
+            await scene.store.write(partial(revived, one.row))
+    rest = [one.message_id async for page in pages for one in page]
+
+    assert [one.message_id for one in first] == ["m-6", "m-5"]
+    assert rest == ["m-4", "m-3", "m-1", "m-0", "q-2", "q-1", "q-0"]
+
+
+def revived(row: int, work: Any) -> None:
+    assert work.dead_letters.revive(row, None, NOON)
+
+
+async def unowned_since(scene: Scene) -> Any:
+    return await scene.store.read(lambda work: work.dead_letters.unowned_since())
+
+
+async def test_the_oldest_letter_that_is_nobodys_is_told(scene: Scene) -> None:
+    assert await unowned_since(scene) is None
+    await many(scene)
+    old, newer = sorted(
+        (one for one in await scene.groups() if one.source is Source.INBOX),
+        key=lambda one: one.first_at,
+    )
+
+    assert await unowned_since(scene) == old.first_at
+    await scene.replayer.note(old.fingerprint, "vera", "", "boris")
+    assert await unowned_since(scene) == newer.first_at
+    await scene.replayer.park(newer.fingerprint, newer.newest, "vera", "old")
+    assert await unowned_since(scene) == NOON  # What could not be read.
+    await scene.replayer.note(old.fingerprint, "", "she has left", "boris")
+    assert await unowned_since(scene) == old.first_at

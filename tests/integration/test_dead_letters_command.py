@@ -1,6 +1,7 @@
 """Who may send dead letters again at the machine's command line, and how that is told."""
 
 import asyncio
+import json
 import os
 import pwd
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from orderkeep.access.rights import Role
 from orderkeep.adapters.sql.migrate import migrate
 from orderkeep.adapters.sql.opening import opened
 from orderkeep.cli import app
+from orderkeep.delivery.all_letters import AT_ONCE
 from orderkeep.delivery.dead_letters import FOUR_EYES_ABOVE
 from orderkeep.delivery.envelope import Envelope
 from orderkeep.kernel.bells import Bells
@@ -163,3 +165,21 @@ def test_a_dry_run_changes_nothing_and_asks_for_nobody(url: str) -> None:
 
     assert told.exit_code == 0
     assert told.output == "send: 1\n"
+
+
+def test_a_group_of_more_than_one_page_is_shown_whole(url: str) -> None:
+    cause = die(url, AT_ONCE + 1)
+
+    shown = CliRunner().invoke(app, ["dead-letters", "show", cause])
+    as_json = CliRunner().invoke(app, ["dead-letters", "show", cause, "--json"])
+
+    newest_first = [f"OK-{n:06d}" for n in reversed(range(AT_ONCE + 1))]
+    assert [line.split("\t")[1] for line in shown.output.splitlines()] == newest_first
+    assert [one["order_key"] for one in json.loads(as_json.output)] == newest_first
+
+
+def test_a_group_that_is_not_there_is_told_as_such(url: str) -> None:
+    shown = CliRunner().invoke(app, ["dead-letters", "show", die(url)[::-1]])
+
+    assert "There is no group" in str(shown.exception)
+    assert shown.output == ""

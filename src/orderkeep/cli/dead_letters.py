@@ -1,6 +1,7 @@
 """``orderkeep dead-letters``: what was put aside, and sending it again."""
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, TypeVar
 
@@ -10,6 +11,7 @@ import typer
 from orderkeep.cli.groups import group
 from orderkeep.cli.settings import settings_or_exit
 from orderkeep.cli.who import person_who_may, system_user
+from orderkeep.delivery.all_letters import all_letters
 from orderkeep.delivery.dead_letters import MOST, Letter
 from orderkeep.delivery.replay import Replayer
 from orderkeep.kernel.errors import Refused
@@ -46,22 +48,28 @@ def show(
 ) -> None:
     """Print the letters of a group, the newest first, without their bodies."""
 
-    def members(work: Any) -> list[Letter]:
-        return [
-            letter
-            for parked in (False, True)
-            for letter in work.dead_letters.members(fingerprint, parked=parked, limit=MOST)
-        ]
+    async def tell(store: Any, _: Replayer) -> bool:
+        # As they are read: there may be more of them than fit into memory.
+        told = False
+        async for letters in all_letters(store, fingerprint):
+            if as_json:  # One list of all pages.
+                sys.stdout.write(("," if told else "[") + _encoded(letters)[1:-1])
+            else:
+                print("\n".join(map(_line, letters)))
+            told = True
+        return told
 
-    found = _with(lambda store, _: store.read(members))
-    if not found:
+    if not _with(tell):
         raise Refused(f"There is no group {fingerprint}: see `orderkeep dead-letters list`.")
-    lines = [
+    if as_json:
+        print("]")
+
+
+def _line(one: Letter) -> str:
+    return (
         f"{one.row}\t{one.order_key or '-'}\t{one.died_at:%Y-%m-%d %H:%M}\t"
         f"{one.attempts} tries\t{one.why}{' (parked)' if one.parked else ''}"
-        for one in found
-    ]
-    print(_encoded(found) if as_json else "\n".join(lines))
+    )
 
 
 @app.command()

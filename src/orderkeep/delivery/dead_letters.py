@@ -5,7 +5,7 @@ sends a frozen part of it again, a few first and more while nothing dies anew.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
@@ -230,16 +230,6 @@ def fingerprint_of(source: Source, consumer: str, kind: str | None, why: str) ->
     """The same for every letter that died of the same cause at the same place: 16 hex digits."""
     cause = "\n".join((source, consumer, kind or "", cause_of(why)))
     return sha256(cause.encode()).hexdigest()[:16]
-
-
-def unowned_since(letters: Iterable[Letter], notes: Mapping[str, GroupNote]) -> datetime | None:
-    """Since when the oldest letter waits that is nobody's: not parked, and its group has no owner.
-
-    None when each is somebody's.
-    """
-    owned = {fingerprint for fingerprint, note in notes.items() if note.owner}
-    waiting = (one for one in letters if not one.parked and one.fingerprint not in owned)
-    return min((one.died_at for one in waiting), default=None)
 
 
 def needs_second_person(

@@ -23,8 +23,20 @@ from orderkeep.kernel.ids import EnvelopeId
 class DeadLetterStore(Protocol):
     """Dead letters and their replays."""
 
-    def letters(self, limit: int) -> Sequence[Letter]:
-        """All dead letters, the newest of each source first; no more than ``limit`` of each."""
+    def page(
+        self, source: Source, before: int | None, limit: int, fingerprint: str | None = None
+    ) -> Sequence[Letter]:
+        """Dead letters of a source, or those of one group there, the newest first.
+
+        At most ``limit`` of those that are older than the row ``before``.
+        """
+        ...
+
+    def unowned_since(self) -> datetime | None:
+        """Since when the oldest letter waits that is nobody's; None when each is somebody's.
+
+        A letter is somebody's that is parked, or whose group has an owner.
+        """
         ...
 
     def groups(self, limit: int) -> Sequence[Group]:

@@ -17,6 +17,7 @@ import msgspec
 import structlog
 
 from orderkeep.adapters.sql.work import SqlWork
+from orderkeep.delivery.all_letters import all_letters
 from orderkeep.delivery.dead_letters import (
     MOST,
     Item,
@@ -156,8 +157,7 @@ class ReplayingWorld(World):
             return
         if not self._healing and self.did["begun"] >= ASKED:
             return
-        letters = await self.store.read(lambda work: work.dead_letters.letters(MOST))
-        waiting = [one for one in letters if not one.parked]
+        waiting = [one async for page in all_letters(self.store) for one in page if not one.parked]
         if waiting:
             await self._begin(self.chance.choice(waiting), waiting)
 

@@ -34,6 +34,7 @@ from orderkeep.adapters.sql.letter_groups import (
     members,
     read,
     trend,
+    unowned_since,
 )
 from orderkeep.adapters.sql.tables import (
     inbox,
@@ -90,12 +91,19 @@ class SqlDeadLetters:
 
     # --- letters ----------------------------------------------------------------------------
 
-    def letters(self, limit: int) -> Sequence[Letter]:
-        return [
-            letter
-            for place in PLACES
-            for letter in self._read(place, letters_in(place), newest_first=True, limit=limit)
-        ]
+    def page(
+        self, source: Source, before: int | None, limit: int, fingerprint: str | None = None
+    ) -> Sequence[Letter]:
+        [place] = [one for one in PLACES if one.source is source]
+        asked = letters_in(place)
+        if before is not None:
+            asked = asked.where(place.table.c.row < before)
+        if fingerprint is not None:
+            asked = asked.where(place.table.c.fingerprint == fingerprint)
+        return self._read(place, asked, newest_first=True, limit=limit)
+
+    def unowned_since(self) -> datetime | None:
+        return unowned_since(self._connection)
 
     def members(self, fingerprint: str, *, parked: bool, limit: int) -> Sequence[Letter]:
         return [

@@ -24,7 +24,7 @@ from sqlalchemy import (
     true,
 )
 
-from orderkeep.adapters.sql.tables import inbox, parked_letters, quarantine
+from orderkeep.adapters.sql.tables import inbox, letter_groups, parked_letters, quarantine
 from orderkeep.delivery.dead_letters import TREND_DAYS, Group, Letter, Source, cause_of
 
 DEAD = and_(inbox.c.dead_at.is_not(None), inbox.c.handled_at.is_(None))
@@ -198,6 +198,17 @@ def _group(row: Row[Any], newest: Letter) -> Group:
         replayed=int(row.replayed),
         newest=row.newest,
     )
+
+
+def unowned_since(connection: Connection) -> datetime | None:
+    """When the oldest died that nobody has parked and whose group has no owner."""
+    owned = select(letter_groups.c.fingerprint).where(letter_groups.c.owner != "")
+    oldest = []
+    for place in PLACES:
+        of = _lying(place)
+        nobodys = and_(~of.parked, of.fingerprint.not_in(owned))
+        oldest.append(connection.execute(select(func.min(of.died_at)).where(nobodys)).scalar())
+    return min((one for one in oldest if one is not None), default=None)
 
 
 def trend(connection: Connection, now: datetime) -> Mapping[tuple[str, bool], Sequence[int]]:

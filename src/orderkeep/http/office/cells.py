@@ -1,5 +1,6 @@
 """Tables for spreadsheets: what came from outside must never become a formula there."""
 
+import codecs
 import csv
 import io
 from collections.abc import Iterable, Sequence
@@ -8,13 +9,16 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  #
 """What a cell begins with that a spreadsheet computes; some read the wide signs as well."""
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
-    """A CSV for spreadsheets: UTF-8 with a mark, by which they tell it."""
+def head_of(columns: Sequence[str]) -> bytes:
+    """How a CSV for spreadsheets begins: UTF-8 with a mark, by which they tell it."""
+    return codecs.BOM_UTF8 + lines([columns])
+
+
+def lines(rows: Iterable[Sequence[object]]) -> bytes:
+    """Rows of such a CSV."""
     text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(head)
-    writer.writerows([safe(cell) for cell in row] for row in rows)
-    return text.getvalue().encode("utf-8-sig")
+    csv.writer(text).writerows([safe(cell) for cell in row] for row in rows)
+    return text.getvalue().encode()
 
 
 def safe(cell: object) -> object:

@@ -12,7 +12,6 @@ from prometheus_client.core import (
     Metric,
 )
 
-from orderkeep.delivery.dead_letters import MOST, unowned_since
 from orderkeep.http.office.alert_pages import put_aside
 from orderkeep.http.office.gate import PUBLIC
 from orderkeep.http.office.parts import Office, OfficeDep
@@ -67,7 +66,7 @@ async def metrics(office: OfficeDep) -> Response[bytes]:
     now = office.clock.now()
     backlog = await office.store.read(lambda work: work.board.backlog(now))
     dead = await office.store.read(lambda work: work.dead_letters.waiting())
-    unowned = await office.store.read_long(_unowned_since) if dead else None
+    unowned = await _unowned_since(office) if dead else None
     aside = await office.store.read(lambda work: put_aside(work, now))
     families = [
         *_by_stage(backlog.stages),
@@ -130,8 +129,9 @@ def _dead_letters(waiting: Mapping[str, int]) -> list[Metric]:
     return [family]
 
 
-def _unowned_since(work: Any) -> datetime | None:
-    return unowned_since(work.dead_letters.letters(MOST), work.dead_letters.notes())
+async def _unowned_since(office: Office) -> datetime | None:
+    # It looks at each letter, of which there may be very many.
+    return await office.store.read_long(lambda work: work.dead_letters.unowned_since())
 
 
 def _put_aside(letters: int, work_orders: int) -> Metric:

@@ -1,27 +1,27 @@
 """What people know about groups of dead letters, and all letters as a table to take away."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from typing import Annotated
 
-from litestar import Response, get, post
+from litestar import get, post
 from litestar.params import FromPath, FromQuery
+from litestar.response import Stream
 from msgspec import Meta
 
 from orderkeep.access.rights import require
+from orderkeep.delivery.all_letters import all_letters
 from orderkeep.delivery.dead_letters import GroupNote, Letter
 from orderkeep.http.office.bodies import body_of
-from orderkeep.http.office.cells import table
+from orderkeep.http.office.cells import head_of, lines
 from orderkeep.http.office.dead_letter_pages import REPLAY, VIEW, FormBody, Release, replayer_of
 from orderkeep.http.office.gate import AnyRequest
-from orderkeep.http.office.lists import json
 from orderkeep.http.office.parts import OfficeDep, SessionDep
 from orderkeep.http.office.wire import encoder
 from orderkeep.http.refusals import bad_parameter
 from orderkeep.intake.strict_json import MULTILINE
 
-EXPORTED = 100_000
-"""Letters in one table; what is more than that is no list for people."""
+_Pages = AsyncIterator[Sequence[Letter]]
 
 HEAD = (
     "group", "source", "consumer", "kind", "order_no", "message_id", "received_at", "died_at",
@@ -47,25 +47,38 @@ async def note(
 
 
 @get("/dead-letters/export")
-async def export(
-    office: OfficeDep, session: SessionDep, form: FromQuery[str] = "csv"
-) -> Response[bytes]:
-    """All of them, not only what a page shows, and without what they say."""
+async def export(office: OfficeDep, session: SessionDep, form: FromQuery[str] = "csv") -> Stream:
+    """All of them, not only what a page shows, and without what they say.
+
+    They go as they are read: what is cut short by a fault ends without the end of its body.
+    """
     require(session.person.role, VIEW)
     if form not in {"csv", "json"}:
         raise bad_parameter("form", "unknown", "csv or json")
-
-    def read(work: Any) -> tuple[Sequence[Letter], Mapping[str, GroupNote]]:
-        return work.dead_letters.letters(EXPORTED), work.dead_letters.notes()
-
-    letters, notes = await office.store.read_long(read)
+    notes = await office.store.read_long(lambda work: work.dead_letters.notes())
+    pages = all_letters(office.store)
+    kept = {"cache-control": "no-store"}
     if form == "json":
-        rows = [dict(zip(HEAD, row, strict=True)) for row in _rows(letters, notes)]
-        return json(await asyncio.to_thread(encoder.encode, rows))
-    told = await asyncio.to_thread(lambda: table(HEAD, _rows(letters, notes)))
+        return Stream(_json(pages, notes), media_type="application/json", headers=kept)
     name = f"dead-letters-{office.clock.now():%Y-%m-%d-%H%M}.csv"
-    kept = {"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"}
-    return Response(told, media_type="text/csv; charset=utf-8", headers=kept)
+    kept["content-disposition"] = f'attachment; filename="{name}"'
+    return Stream(_csv(pages, notes), media_type="text/csv; charset=utf-8", headers=kept)
+
+
+async def _csv(pages: _Pages, notes: Mapping[str, GroupNote]) -> AsyncIterator[bytes]:
+    yield head_of(HEAD)
+    async for letters in pages:
+        yield await asyncio.to_thread(lines, _rows(letters, notes))
+
+
+async def _json(pages: _Pages, notes: Mapping[str, GroupNote]) -> AsyncIterator[bytes]:
+    between = b"["
+    async for letters in pages:
+        rows = [dict(zip(HEAD, row, strict=True)) for row in _rows(letters, notes)]
+        encoded = await asyncio.to_thread(encoder.encode, rows)
+        yield between + encoded[1:-1]  # Its rows without the brackets: one list of all pages.
+        between = b","
+    yield b"[]" if between == b"[" else b"]"
 
 
 def _rows(
