@@ -21,7 +21,7 @@ from orderkeep.intake.drafts import Drafts
 from orderkeep.kernel.ids import order_n
 from orderkeep.orders.commands import ApproveOrder, CancelOrder, OpenReturn, PlaceHold
 from orderkeep.orders.reissue import replace_piece
-from orderkeep.roles.parts import catalogue, promise
+from orderkeep.roles.rules import catalogue, promise
 from orderkeep.testing.counter import PARTNER, Shop
 
 COMMAND = (sys.executable, "-c", "from orderkeep.cli import main; main()")

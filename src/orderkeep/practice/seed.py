@@ -34,7 +34,8 @@ from orderkeep.orders.evolve import rebuild
 from orderkeep.orders.order import Order, PriceState, Stage
 from orderkeep.practice.month import GALLERY, SHOP, Line, Story, month
 from orderkeep.practice.rings import DEFECTS, KINDS, ring
-from orderkeep.roles.parts import Parts, build, catalogue, promise
+from orderkeep.roles.parts import Parts, build
+from orderkeep.roles.rules import catalogue, promise
 from orderkeep.roles.workers import workers
 
 PASSWORD: Final = "practice-only"

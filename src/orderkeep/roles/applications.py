@@ -41,7 +41,8 @@ from orderkeep.observe.numbers import Numbers
 from orderkeep.quoting.price_book import PriceBook
 from orderkeep.roles.crm import crm_caller
 from orderkeep.roles.mes import mes_http_settings, terms
-from orderkeep.roles.parts import Parts, catalogue, promise
+from orderkeep.roles.parts import Parts
+from orderkeep.roles.rules import catalogue, promise
 
 
 def door_app(parts: Parts, leaving: Callable[[], bool] = lambda: False) -> Any:
