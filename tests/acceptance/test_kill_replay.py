@@ -20,12 +20,17 @@ BREAK = (
 
 def tell(product: Product, *words: str) -> Any:
     """``orderkeep dead-letters … --json``, beside the product or without it."""
+    return json.loads(command(product, "dead-letters", *words, "--json"))
+
+
+def command(product: Product, *words: str) -> str:
+    """What a command says."""
     done = subprocess.run(
-        [*COMMAND, "dead-letters", *words, "--json"],
+        [*COMMAND, *words],
         capture_output=True, text=True, timeout=DEADLINE_S, check=True,
         env=product.environment, cwd=product.folder,
     )  # fmt: skip
-    return json.loads(done.stdout)
+    return done.stdout
 
 
 @pytest.mark.parametrize("passage", [1, 2, 3])
@@ -50,7 +55,9 @@ def test_a_replay_goes_on_after_a_kill_and_doubles_nothing(
         assert group["count"] == shop.wanted
         previewed = tell(product, "replay", fingerprint, "--dry-run")
         assert previewed["verdicts"] == {"send": shop.wanted}
-        replay = tell(product, "replay", fingerprint, "--reason", "mended", "--per-minute", "6000")
+        command(product, "people", "add", "--login", "vera", "--role", "support", "--name", "V")
+        why = ("--by", "vera", "--reason", "mended")
+        replay = tell(product, "replay", fingerprint, *why, "--per-minute", "6000")
         if product.start(f"{name}:kill@{passage}"):
             live_until_dead(product, shop, lambda: None)
         assert product.wait() == -9
