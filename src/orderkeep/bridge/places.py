@@ -259,7 +259,7 @@ class Places:
 
     async def _free(self, lost: set[str]) -> None:
         for holder in sorted(lost):
-            freed = await self._store.write(lambda work: self._release(work.places, holder))  # noqa: B023
+            freed = await self._store.write(lambda work: self._release(work.places, holder))  # noqa: B023  # Run before the next.
             log.warning("places.freed", destination=self._destination, holder=holder, count=freed)
 
     def _release(self, places: PlaceStore, holder: str) -> int:

@@ -105,7 +105,10 @@ class EdgeProtocol(HttpToolsProtocol):
     _socket: asyncio.Transport
 
     # asyncio promises less, a base transport; the listener of a socket gives this one.
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(
+        self,
+        transport: asyncio.Transport,  # type: ignore[override]  # Narrower, as said above.
+    ) -> None:
         self._socket = transport
         self._head_bytes = 0
         self._in_head = True
@@ -127,7 +130,7 @@ class EdgeProtocol(HttpToolsProtocol):
         """The body of a request not handed over yet: what is short, or comes whole in one read."""
         self._declared_bytes: int | None = None
         # Not a transport by descent: it has those of its methods that uvicorn calls.
-        super().connection_made(_Door(transport, self._close))  # type: ignore[arg-type]
+        super().connection_made(_Door(transport, self._close))  # type: ignore[arg-type]  # As said above.
         self._comes_home()
         self._peer = self.peers.arrived(self._address)
         if not self.seats.take(self, self.limits.connections):

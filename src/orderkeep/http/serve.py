@@ -71,7 +71,8 @@ class _Server(uvicorn.Server):
         await super().startup([])  # It would take one connection in each turn; see ``acceptor``.
         loop = asyncio.get_running_loop()
         # uvicorn keeps asyncio's servers there; of them it calls what an acceptor has as well.
-        self.servers = [Acceptor(loop, one, self._protocol) for one in sockets or ()]  # type: ignore[misc]
+        acceptors: list[Any] = [Acceptor(loop, one, self._protocol) for one in sockets or ()]
+        self.servers = acceptors
         self.answering.set()
 
     def _protocol(self) -> asyncio.Protocol:

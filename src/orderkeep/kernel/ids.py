@@ -88,7 +88,7 @@ class Ids:
     def __init__(self) -> None:
         # An envelope's id has to be unique and is no secret: asking the system for each costs more
         # than checking the order.
-        self._dice = Random(secrets.randbits(256))  # noqa: S311
+        self._dice = Random(secrets.randbits(256))  # noqa: S311  # See above.
 
     def envelope_id(self, now: datetime) -> EnvelopeId:
         """A sortable id for a new envelope."""

@@ -98,9 +98,9 @@ def broker_watch(settings: Settings, transport: object) -> "BrokerWatch | None":
     url = settings.broker_management_url
     if url is None or not settings.transport_url.startswith("amqp"):
         return None
-    from orderkeep.adapters.rabbitmq.transport import RabbitTransport as Chosen  # noqa: PLC0415
-    from orderkeep.adapters.rabbitmq.watch import BrokerWatch as Watching  # noqa: PLC0415
-    from orderkeep.adapters.rabbitmq_management import RabbitManagement  # noqa: PLC0415
+    from orderkeep.adapters.rabbitmq.transport import RabbitTransport as Chosen  # noqa: PLC0415  # Not installed by all.
+    from orderkeep.adapters.rabbitmq.watch import BrokerWatch as Watching  # noqa: PLC0415  # Not installed by all.
+    from orderkeep.adapters.rabbitmq_management import RabbitManagement  # noqa: PLC0415  # Not installed by all.
 
     def look() -> Sample:
         with RabbitManagement(url, ca_file=settings.rabbitmq_ca_file) as broker:
@@ -115,7 +115,7 @@ def broker_watch(settings: Settings, transport: object) -> "BrokerWatch | None":
 def _rabbitmq() -> "type[RabbitTransport]":
     """Imported when asked for: whoever runs without a broker needs none of its packages."""
     try:
-        from orderkeep.adapters.rabbitmq.transport import (  # noqa: PLC0415
+        from orderkeep.adapters.rabbitmq.transport import (  # noqa: PLC0415  # Not installed by all.
             RabbitTransport as Chosen,
         )
     except ImportError as missing:
@@ -127,7 +127,7 @@ def _rabbitmq() -> "type[RabbitTransport]":
 def _kafka() -> "type[KafkaTransport]":
     """As RabbitMQ's."""
     try:
-        from orderkeep.adapters.kafka.transport import KafkaTransport as Chosen  # noqa: PLC0415
+        from orderkeep.adapters.kafka.transport import KafkaTransport as Chosen  # noqa: PLC0415  # Not installed by all.
     except ImportError as missing:
         sentence = f"Kafka needs `pip install orderkeep[kafka]`: {missing}"
         raise Invalid([Fault("ORDERKEEP_TRANSPORT_URL", "not-installed", sentence)]) from missing

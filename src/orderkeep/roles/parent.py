@@ -215,7 +215,7 @@ class Parent:
             stdout=subprocess.PIPE,
             pass_fds=tuple(held.values()),
             # There is one thread here, so nothing can be locked between fork and exec.
-            preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509
+            preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509  # See above.
         )
         child = Child(process, asyncio.get_running_loop().time())
         self._everybody.add(child)

@@ -44,8 +44,8 @@ def source_keeper(
     if not queued:
         return None
     try:
-        from orderkeep.adapters.rabbitmq.link import Timing  # noqa: PLC0415
-        from orderkeep.roles.sources import SourceKeeper  # noqa: PLC0415
+        from orderkeep.adapters.rabbitmq.link import Timing  # noqa: PLC0415  # Not installed by all.
+        from orderkeep.roles.sources import SourceKeeper  # noqa: PLC0415  # Not installed by all.
     except ImportError as missing:
         sentence = f"A source's queue needs `pip install orderkeep[scale]`: {missing}"
         raise Invalid([Fault("orderkeep.toml: sources", "not-installed", sentence)]) from missing
@@ -63,7 +63,7 @@ def _served(
     clock: Clock,
     ids: Ids,
 ) -> "Served":
-    from orderkeep.roles.sources import Served  # noqa: PLC0415
+    from orderkeep.roles.sources import Served  # noqa: PLC0415  # Not installed by all.
 
     road = source.road
     assert isinstance(road, QueueRoad)  # noqa: S101  # Those without were left out.

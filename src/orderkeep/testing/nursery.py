@@ -230,7 +230,7 @@ def _grandchild(live: Callable[[], None]) -> int:
 
 def _be(wanted: Wanted, output: int, errors: int) -> None:
     """Become the process that is wanted, and never return."""
-    with open(os.devnull, "rb") as nothing:  # noqa: PTH123
+    with open(os.devnull, "rb") as nothing:  # noqa: PTH123  # A name, no path.
         for source, target in ((nothing.fileno(), 0), (output, 1), (errors, 2)):
             os.dup2(source, target)
     os.closerange(3, 4096)

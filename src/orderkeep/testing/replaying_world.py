@@ -90,7 +90,7 @@ class ReplayingWorld(World):
             if name.startswith("inbox "):
                 # Bound to its worker, whose handler we have refuse some of what comes.
                 worker = cast("InboxWorker[SqlWork]", cast("MethodType", step).__self__)
-                worker._handler = self._breaking(worker._handler)  # noqa: SLF001
+                worker._handler = self._breaking(worker._handler)  # noqa: SLF001  # See above.
         process.steps["replay"] = self.replayer.step
         return process
 

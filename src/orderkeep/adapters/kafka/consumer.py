@@ -272,5 +272,5 @@ def _lasts(messages: Sequence[Message]) -> Mapping[int, int]:
 def _place(message: Message) -> tuple[int, int]:
     partition, offset = message.partition(), message.offset()
     assert partition is not None  # noqa: S101  # A message that was fetched has both.
-    assert offset is not None  # noqa: S101
+    assert offset is not None  # noqa: S101  # See above.
     return partition, offset

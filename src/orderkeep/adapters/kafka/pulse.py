@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 import msgspec
 import structlog
@@ -60,7 +61,7 @@ class Pulse:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  # Its public name.
             self.lost(error.str())
 
-    def probe(self, list_topics: Callable[..., object], seconds: float) -> bool:
+    def probe(self, list_topics: Callable[..., Any], seconds: float) -> bool:
         """Ask which partitions our topic has; returns whether all is well."""
         self._attempts += 1
         try:
@@ -68,8 +69,8 @@ class Pulse:
         except KafkaException as failure:
             self.lost(said(failure))
             return False
-        # The library has no types: what it answers is a ClusterMetadata.
-        topic = found.topics[TOPIC]  # type: ignore[attr-defined]
+        # A ClusterMetadata, which the library does not let be named.
+        topic = found.topics[TOPIC]
         if topic.error is not None:
             self.lost(f"topic {TOPIC}: {topic.error.str()}")
             return False

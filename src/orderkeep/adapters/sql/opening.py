@@ -30,7 +30,7 @@ async def migrate(url: str) -> str:
     if not is_shared(url):
         return sqlite_schema.migrate(url)
     _need_driver()
-    from orderkeep.adapters.sql.postgres.migrate import migrate as shared  # noqa: PLC0415
+    from orderkeep.adapters.sql.postgres.migrate import migrate as shared  # noqa: PLC0415  # Not installed by all.
 
     return await shared(url)
 
@@ -54,7 +54,7 @@ async def opened(url: str, bells: Bells, *, serve: bool = False) -> AsyncIterato
             yield store
         return
     _need_driver()
-    from orderkeep.adapters.sql.postgres.store import open_store  # noqa: PLC0415
+    from orderkeep.adapters.sql.postgres.store import open_store  # noqa: PLC0415  # Not installed by all.
 
     async with await open_store(url, bells, serve=serve) as shared:
         yield shared
@@ -67,7 +67,7 @@ def _need_driver() -> None:
         Invalid: they are not installed.
     """
     try:
-        import asyncpg  # noqa: F401, PLC0415
+        import asyncpg  # noqa: F401, PLC0415  # Not installed by all.
     except ImportError as missing:
         sentence = f"PostgreSQL needs `pip install orderkeep[scale]`: {missing}"
         raise Invalid([Fault("ORDERKEEP_DATABASE_URL", "not-installed", sentence)]) from missing

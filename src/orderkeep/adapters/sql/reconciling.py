@@ -70,7 +70,7 @@ class SqlReconciling:
     def _pass(self, *where: Any) -> Pass | None:
         newest = select(*_PASS).where(*where).order_by(passes.c.row.desc()).limit(1)
         row = self._connection.execute(newest).one_or_none()
-        return None if row is None else Pass(**row._mapping)  # noqa: SLF001
+        return None if row is None else Pass(**row._mapping)  # noqa: SLF001  # SQLAlchemy's public name for it.
 
     def begin(self, destination: str, phase: str, by: str, now: datetime) -> Pass:
         known = self.running(destination)
@@ -97,7 +97,7 @@ class SqlReconciling:
         ).one_or_none()
         if written is None:
             raise PassMoved(str(pass_.row))
-        return Pass(**written._mapping)  # noqa: SLF001
+        return Pass(**written._mapping)  # noqa: SLF001  # SQLAlchemy's public name for it.
 
     # --- both sides -------------------------------------------------------------------------------
 

@@ -166,10 +166,10 @@ def build_office(  # noqa: PLR0913  # Everything passed in, by name.
 def _litestar(office: Office, shared: SharedReads) -> Litestar:
     # Each asks for the one before it: Litestar would resolve independent ones in tasks of their
     # own, which costs more than everything else of a request.
-    def after_office(office: OfficeDep) -> SharedReads:  # noqa: ARG001
+    def after_office(office: OfficeDep) -> SharedReads:  # noqa: ARG001  # Asked for to come after it.
         return shared
 
-    def after_shared(request: AnyRequest, shared: Shared) -> Session:  # noqa: ARG001
+    def after_shared(request: AnyRequest, shared: Shared) -> Session:  # noqa: ARG001  # Asked for to come after it.
         return session_of(request)
 
     web = WebApp(office.settings.static_dir)

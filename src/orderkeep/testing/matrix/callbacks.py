@@ -91,7 +91,7 @@ def _heard_wrongly(works: Works) -> list[str]:
     """Steps that an order took twice, or in another sequence than things are made in."""
     kinds = ", ".join(f"'{kind}'" for kind in STEPS.values())
     rows = works.product.rows(
-        f"SELECT order_n, kind FROM events WHERE kind IN ({kinds}) ORDER BY order_n, seq"  # noqa: S608
+        f"SELECT order_n, kind FROM events WHERE kind IN ({kinds}) ORDER BY order_n, seq"  # noqa: S608  # Our own names.
     )
     heard: dict[int, list[str]] = {}
     for number, kind in rows:

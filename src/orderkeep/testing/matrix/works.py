@@ -138,7 +138,7 @@ class Works(ABC):
             while True:
                 with suppress(Gone):
                     shown[ref] = self._shown(number)
-                if _rests(shown.get(ref), may_be_uncertain) or time.monotonic() > ends:
+                if _rests(shown.get(ref), uncertain=may_be_uncertain) or time.monotonic() > ends:
                     break
                 time.sleep(LOOK_S)
             # A slow machine brings one after the other to rest: they are late, and not stuck.
@@ -288,10 +288,10 @@ def made_at(mes: PracticeMesProcess) -> Made:
     return Made(mes.effects(), Counter(mes.effects("recalled")), bodies)
 
 
-def _rests(shown: Shown | None, may_be_uncertain: bool) -> bool:  # noqa: FBT001
+def _rests(shown: Shown | None, *, uncertain: bool) -> bool:
     if shown is None or (shown.being_cancelled and shown.stage != "CANCELLED"):
         return False
-    unsure = may_be_uncertain and shown.state == "uncertain"
+    unsure = uncertain and shown.state == "uncertain"
     return shown.stage == "CANCELLED" or shown.state in ARRIVED or unsure
 
 

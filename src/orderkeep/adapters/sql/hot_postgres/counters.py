@@ -1,9 +1,7 @@
 """Counter rows on PostgreSQL: the row of order numbers is also the lock of those who accept."""
 
-from typing import Protocol
-
+from orderkeep.adapters.sql.hot_postgres.base import Work
 from orderkeep.adapters.sql.hot_sqlite import counters as sqlite
-from orderkeep.adapters.sql.postgres.raw import Raw
 
 # Held until the commit: the next one sees everything that was accepted before it, and a number
 # that is not committed is given out again. FOR NO KEY UPDATE is what an UPDATE takes.
@@ -16,18 +14,12 @@ _ADD = (
 )
 
 
-class _Connected(Protocol):
-    @property
-    def pg(self) -> Raw: ...
-
-
 class Counters(sqlite.Counters):
     """Changes of one unit of work, written once at its end: a counter is locked for the commit."""
 
-    def __init__(self, work: _Connected) -> None:
+    def __init__(self, work: Work) -> None:
         self._pg = work.pg
-        # Its twin speaks to sqlite3; ours has the same methods on the other driver.
-        super().__init__(work)  # type: ignore[arg-type]
+        super().__init__(work)
 
     def following(self) -> int:
         """The order number that ``take`` will give out first; nobody else accepts till then."""
