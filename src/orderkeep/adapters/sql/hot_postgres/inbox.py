@@ -43,7 +43,14 @@ SELECT many, due.* FROM (SELECT count(*) AS many FROM page) looked LEFT JOIN (
     ))
 ) due ON true ORDER BY due.row
 """
-_HOLDS = "SELECT message_id FROM inbox WHERE consumer = $1 AND message_id = ANY($2::text[])"
+# Each finds at most one: in a plan made while the inbox is empty, "any of these" is a look at all
+# that the consumer ever received.
+_HOLDS = """
+SELECT found.message_id FROM unnest($2::text[]) AS asked (id) CROSS JOIN LATERAL (
+    SELECT consumer, message_id FROM inbox WHERE (consumer, message_id) >= ($1, asked.id)
+    ORDER BY consumer, message_id LIMIT 1
+) found WHERE found.consumer = $1 AND found.message_id = asked.id
+"""
 _OPEN = "AND handled_at IS NULL AND dead_at IS NULL"
 _HANDLED = f"UPDATE inbox SET handled_at = $1 WHERE row = $2 {_OPEN} RETURNING row"
 _TRIED = "UPDATE inbox SET attempts = attempts + 1, why = $2"
