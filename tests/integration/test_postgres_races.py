@@ -25,6 +25,8 @@ from orderkeep.testing.rivals import NOON, NOTES, TWINS
 
 PROCESSES = 2
 DEADLINE_S = 120.0
+RUSHING = 2000
+"""Orders at once: more than the commits under way can take."""
 FREE = (
     "UPDATE orders SET is_claimable = true, stage = 'MANUFACTURING_APPROVED', due_at = stage_since"
 )
@@ -64,6 +66,29 @@ async def accepted(store: PgStore, count: int) -> None:
 
 def column(work: SqlWork, query: str) -> list[object]:
     return [row[0] for row in work.raw.execute(query).fetchall()]
+
+
+async def test_a_rush_at_one_door_is_heard_of_elsewhere_and_ends(
+    store: PgStore, postgres_url: str
+) -> None:
+    other = await postgres_store.open_store(postgres_url, Bells())
+    try:
+        for one in (store, other):
+            await one.telling.listening.wait()
+        heard = asyncio.create_task(_is(other, rushed=True))
+        while not heard.done():
+            await accepted(store, RUSHING)
+        await _is(other, rushed=False)
+        await accepted(store, 1)
+        await _is(store, rushed=False)
+    finally:
+        await other.close()
+
+
+async def _is(store: PgStore, *, rushed: bool) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while store.in_a_rush is not rushed:  # noqa: ASYNC110  # Nothing rings when it begins.
+            await asyncio.sleep(0)
 
 
 async def test_twins_sent_to_two_processes_become_one_order(

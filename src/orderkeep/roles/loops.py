@@ -12,10 +12,10 @@ log = structlog.get_logger()
 POLL_S = 1.0
 PAUSE_AFTER_FAILURE_S = 1.0
 STEP_ASIDE_S = 0.05
-"""How long a worker waits before each step while many orders come in at once."""
+"""How long a worker waits, at most, before each step while many orders come in at once."""
 FAR_ASIDE_S = 5.0
 """The same, at most, while orders are turned away: what is kept can be moved on later."""
-LOOK_S = 0.5
+LOOKS = 10
 """How often who stands aside looks whether that is over."""
 
 
@@ -30,8 +30,8 @@ async def loop(
 ) -> None:
     """Run ``step`` until it finds nothing, wait for the bell or the poll, and again.
 
-    In a rush it steps ``aside_s`` before each step: the event loop belongs to who stands at the
-    door.
+    In a rush it steps aside before each step, for ``aside_s`` or until that is over: the event
+    loop, or the machine, belongs to who stands at the door.
     A failing step is logged and tried again after a pause: what it worked on is on disk. Where it
     failed is told once for failures that are alike: a full disk would fill itself with them.
     """
@@ -54,8 +54,9 @@ async def loop(
 async def _step_aside(stop: asyncio.Event, aside_s: Callable[[], float]) -> None:
     waited = 0.0
     while (wanted := aside_s()) > waited and not stop.is_set():
-        await _rest(stop, min(LOOK_S, wanted - waited))
-        waited += LOOK_S
+        look = min(wanted / LOOKS, wanted - waited)
+        await _rest(stop, look)
+        waited += look
 
 
 async def _rest(stop: asyncio.Event, seconds: float) -> None:

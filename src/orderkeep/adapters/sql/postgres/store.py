@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any, Self, TypeVar
 
 import asyncpg
@@ -72,6 +72,8 @@ LOOSE_AT_ONCE = 4
 
 RUSH = 8
 """Submissions that wait at once where workers are better off waiting a moment."""
+RUSH_HEARD_S = 0.02
+"""How long another process's word of a rush counts; while it lasts there is one every few ms."""
 
 TRIES = 5
 """Runs of a unit that others were faster than; each of them got on, so it ends."""
@@ -119,6 +121,7 @@ class PgStore:
         self._commits = 0
         self._last_commit_ms = 0.0
         self._failing = False
+        self._rush_until_s = 0.0
         self._facts: dict[str, str | int] = {}
         self.telling = Telling(connect, self._heard)
         self.presence: Presence | None = None
@@ -173,7 +176,11 @@ class PgStore:
 
     @property
     def in_a_rush(self) -> bool:
-        """Whether many orders are coming in at once just now."""
+        """Whether many orders are coming in at once just now, here or at another's door."""
+        return self._has_a_rush or monotonic() < self._rush_until_s
+
+    @property
+    def _has_a_rush(self) -> bool:
         return self._groups[id(self._accepting)].depth >= RUSH
 
     def submit(self, lane: Hot[ItemT, OutcomeT], item: ItemT) -> Awaitable[OutcomeT]:
@@ -308,7 +315,8 @@ class PgStore:
             for topic in set(work.woken):
                 self._bells.ring(topic)
             numbers = [order_n(row.order_no) for row in work.board_rows]
-            self.telling.tell(work.woken, [n for n in numbers if n is not None])
+            changed = [n for n in numbers if n is not None]
+            self.telling.tell(work.woken, changed, rush=self._has_a_rush)
         except Exception:
             log.exception("store.not_told")
         self._show(work.board_rows)
@@ -321,6 +329,8 @@ class PgStore:
                 log.exception("store.not_shown")
 
     def _heard(self, told: Told) -> None:
+        if told.rush:
+            self._rush_until_s = monotonic() + RUSH_HEARD_S
         for topic in told.topics:
             self._bells.ring(topic)
         if told.orders and self._watchers and not self._closing:

@@ -45,6 +45,8 @@ class Told(msgspec.Struct):
     """How many are used up in all, as far as is known here; for whoever has just begun."""
     begins: bool = False
     """Whether the sender has just begun, and knows nothing of what is used up."""
+    rush: bool = False
+    """Whether many orders wait at the sender's door."""
 
 
 _decoder = msgspec.json.Decoder(Told)
@@ -109,6 +111,7 @@ class Telling:
         self._heard = heard
         self._topics: set[str] = set()
         self._orders: dict[int, None] = {}
+        self._rush = False
         self._calls = Calls()
         self._wake = asyncio.Event()
         self._pid = 0
@@ -119,8 +122,9 @@ class Telling:
     def start(self) -> None:
         self._task = asyncio.create_task(self._serve())
 
-    def tell(self, topics: Iterable[str], orders: Iterable[int]) -> None:
-        """Have it sent; what waits together is one message."""
+    def tell(self, topics: Iterable[str], orders: Iterable[int], *, rush: bool = False) -> None:
+        """Have it sent; what waits together is one message. A rush alone is not worth one."""
+        self._rush = self._rush or rush
         self._topics.update(topics)
         self._orders.update(dict.fromkeys(orders))
         while len(self._orders) > PENDING:
@@ -184,11 +188,12 @@ class Telling:
         self._wake.clear()
 
     async def _send(self, connection: Any) -> None:
-        topics, orders = sorted(self._topics), list(self._orders)
+        topics, orders, rush = sorted(self._topics), list(self._orders), self._rush
         self._topics.clear()
         self._orders.clear()
+        self._rush = False
         news = [
-            Told(topics if start == 0 else [], orders[start : start + NAMED])
+            Told(topics if start == 0 else [], orders[start : start + NAMED], rush=rush)
             for start in range(0, max(len(orders), 1) if topics or orders else 0, NAMED)
         ]
         news += self._calls.news()
