@@ -5,6 +5,7 @@ one INSERT into a database that belongs to nobody; when a row came there is what
 """
 
 import asyncio
+import os
 import sys
 import tempfile
 from collections import defaultdict
@@ -309,12 +310,14 @@ async def _round(ground: Ground, pipeline: Pipeline, pace: Pace) -> Figures:
         await it.is_up(names)
         await flat_out(it.clients, names, WARM, LONGEST_S)
         await it.all_made()
+        await _everything_written()
         burst_began, before = time(), len(it.clients.left)
         took_s = await flat_out(it.clients, names, pace.orders, LONGEST_S)
         burst = it.clients.left[before:]
         made = await it.all_made()
         delivered = [made[one.name] for one in burst if one.name in made]
         before = len(it.clients.left)
+        await _everything_written()
         await paced(it.clients, names, pace.per_s, pace.paced_s)
         calm = it.clients.left[before:]
         made = await it.all_made()
@@ -328,6 +331,11 @@ async def _round(ground: Ground, pipeline: Pipeline, pace: Pace) -> Figures:
             lost=sum(one.name is not None and one.name not in made for one in everything),
             doubled=doubled,
         )
+
+
+async def _everything_written() -> None:
+    """Have the disk take what others have left to it: it would be written in somebody's turn."""
+    await asyncio.to_thread(os.sync)
 
 
 def _latencies(calm: Sequence[Left], made: dict[str, float]) -> dict[str, float]:

@@ -86,10 +86,18 @@ class OnPostgres:
         FROM unnest($2::text[], $3::bigint[]) AS one (name, n)
         ON CONFLICT (destination, reference) DO NOTHING RETURNING reference
     """
+    # Each finds one through the index of references: as a condition on the table it is, in a plan
+    # made while the table is empty, a look at all there are of the MES.
     _SETTLE = """
         WITH settled AS (
             UPDATE deliveries SET state = 'confirmed', since = $1, holder = NULL
-            WHERE destination = 'mes' AND reference = ANY($2)
+            WHERE row = ANY(ARRAY(
+                SELECT found.row FROM unnest($2::text[]) AS made (name) CROSS JOIN LATERAL (
+                    SELECT row, reference FROM deliveries
+                    WHERE (destination, reference) >= ('mes', made.name)
+                    ORDER BY destination, reference LIMIT 1
+                ) found WHERE found.reference = made.name
+            ))
         )
         UPDATE inbox SET handled_at = $1 WHERE row = ANY($3) AND handled_at IS NULL
     """
