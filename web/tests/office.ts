@@ -146,6 +146,7 @@ export async function visit(page: Component, at: string, path = at) {
       { path, name: "here", component: page },
       { path: "/orders/:no", name: "order", component: { template: "<p>order</p>" } },
       { path: "/search", name: "search", component: { template: "<p>search</p>" } },
+      { path: "/balance", name: "balance", component: { template: "<p>balance</p>" } },
       { path: "/:rest(.*)*", component: { template: "<p>elsewhere</p>" } },
     ],
   })
