@@ -109,7 +109,7 @@ def test_who_says_nothing_does_not_hold_anybody_up(tmp_path: Path) -> None:
 
 
 def test_a_process_says_that_it_leaves_before_it_takes_no_more(tmp_path: Path) -> None:
-    with Product(tmp_path, prepare(tmp_path), leave_notice="10s") as product:
+    with Product(tmp_path, prepare(tmp_path), leave_notice="20s") as product:
         assert product.start()
         door, office = (f"{one}/readyz" for one in (product.door, product.office))
         assert [look(one) for one in (door, office)] == [200, 200]

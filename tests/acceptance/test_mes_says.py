@@ -11,7 +11,7 @@ import pytest
 from orderkeep.http.door.callbacks import sign
 from orderkeep.testing.practice_mes import PracticeMesProcess
 from orderkeep.testing.product import Gone, Keys, Product
-from orderkeep.testing.shop import Shop, check, running, until
+from orderkeep.testing.shop import UNHURRIED, Shop, check, running, until
 
 TRAY = "SELECT source, why FROM unknown_messages ORDER BY row"
 SECRET = "a secret that only the MES knows"  # Of this test's own MES.
@@ -43,7 +43,10 @@ def asked(mes: PracticeMesProcess, op: str) -> int:
 
 def test_what_the_feed_tells_is_not_asked_for(template: tuple[Path, Keys], tmp_path: Path) -> None:
     flags = ("--autopilot", "--pace", "0.2")
-    with running(tmp_path, template, *flags, mes_changes="on") as (product, mes):
+    with running(tmp_path, template, *flags, floor=False, mes_changes="on", **UNHURRIED) as (
+        product,
+        mes,
+    ):
         shop = Shop(product)
         product.start()
 
@@ -76,7 +79,8 @@ def test_a_word_that_nobody_knows_is_shown_and_not_dropped(
 def test_it_calls_back_and_each_word_has_its_effect_once(
     template: tuple[Path, Keys], tmp_path: Path
 ) -> None:
-    with running(tmp_path, template, mes_callback_secret=SECRET) as (product, mes):
+    far = {"mes_callback_secret": SECRET, **UNHURRIED}
+    with running(tmp_path, template, floor=False, **far) as (product, mes):
         shop = Shop(product, wanted=1)
         product.start()
         until(shop.at_rest, "the order does not rest")
