@@ -153,7 +153,7 @@ async def test_without_a_file_of_ours_the_systems_authorities_are_asked_and_know
 ) -> None:
     wire = Wire(at.node.tls_url, "test", heartbeat=10)
     with pytest.raises(OSError, match="CERTIFICATE_VERIFY_FAILED"):
-        await wire.connect(timeout=10)
+        await wire.connect(timeout=120)
 
 
 @pytest.mark.parametrize("words", ["no_verify_ssl=1", "verify=0&no_verify_ssl=true", "cafile={}"])
@@ -164,7 +164,7 @@ async def test_an_address_cannot_say_that_nobody_is_to_be_verified(at: House, wo
 
     wire = Wire(url, "test", 10, at.authority.file)
     with pytest.raises(OSError, match="CERTIFICATE_VERIFY_FAILED"):
-        await wire.connect(timeout=10)
+        await wire.connect(timeout=120)
     with pytest.raises(CannotLook, match="Nobody whom we trust"):
         await probe(url, ["orders"], [], 0.0, ca_file=at.authority.file)
 
