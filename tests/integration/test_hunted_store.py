@@ -15,7 +15,7 @@ from orderkeep.kernel.errors import StoreBusy
 
 async def until(seen: Callable[[], bool]) -> None:
     """Wait for what another thread notices by looking."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while not seen():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 

@@ -48,7 +48,7 @@ def connecting(url: str) -> Callable[[], Any]:
 
 
 async def until(seen: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while not seen():  # noqa: ASYNC110  # A presence rings no bell for a test.
             await asyncio.sleep(0.02)
 
@@ -77,7 +77,7 @@ async def test_who_lost_its_place_hears_of_others_again(postgres_url: str) -> No
     telling.start()
     await telling.listening.wait()
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while not heard:
             telling.tell(["bridge"], [])
             await asyncio.sleep(0.1)

@@ -27,7 +27,7 @@ async def test_a_unit_that_runs_out_of_rows_does_not_silence_its_batch(tmp_path:
     migrate(url)
     async with open_store(url, Bells()) as store:
         units = (runs_out, answers, answers)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             told = await asyncio.gather(
                 *(store.write(unit) for unit in units), return_exceptions=True
             )
@@ -66,7 +66,7 @@ async def test_a_fault_of_the_writer_itself_leaves_nobody_waiting(tmp_path: Path
     """A mistake outside every batch ended its thread, and every order after it waited for ever."""
     url = f"sqlite:///{tmp_path / 'orderkeep.db'}"
     migrate(url)
-    async with open_store(url, Bells()) as store, asyncio.timeout(20):
+    async with open_store(url, Bells()) as store, asyncio.timeout(120):
         store._writer.between_batches = lambda: next(iter(()))
         assert await store.write(answers) == "answered"
         told = await asyncio.gather(store.write(answers), return_exceptions=True)
