@@ -47,12 +47,14 @@ class Slow:
 
 async def until_nothing_grows() -> int:
     """Bytes that are held at most, once what is on its way has come."""
-    before, still = 0, 0
-    while still < 20:  # Nothing tells that nothing happens any more.
-        await asyncio.sleep(0.1)
-        now = tracemalloc.get_traced_memory()[0]
-        still, before = (still + 1, before) if now < before + LARGE // 8 else (0, now)
-    return tracemalloc.get_traced_memory()[1]
+    before, still, most = 0, 0, 0
+    async with asyncio.timeout(120):
+        # Nothing tells that nothing happens any more; what has not filled its bound is on its way.
+        while still < 20 or most < MOST_BYTES:
+            await asyncio.sleep(0.1)
+            now, most = tracemalloc.get_traced_memory()
+            still, before = (still + 1, before) if now < before + LARGE // 8 else (0, now)
+    return most
 
 
 @asynccontextmanager
