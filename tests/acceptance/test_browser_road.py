@@ -19,6 +19,8 @@ TABS = {
 }
 UNSAID = re.compile(r"\b(order|price|delivery|work|events|board|due|hops|stage)\.[a-z_]+\b|\{\w+\}")
 """A key that has no words, or a gap in a sentence that nothing filled."""
+QUOTED = re.compile(r"«[A-Za-z]+(?: [a-z]+)+»")
+"""An English sentence of ours that is shown as if somebody else had said it."""
 
 
 @pytest.fixture(scope="module")
@@ -346,4 +348,5 @@ def _read_everything(reader: Person, language: str) -> None:
         expect(panel).to_contain_text(re.compile(r"\w{3}"))
         said = reader.main.inner_text()
         assert UNSAID.search(said) is None, UNSAID.search(said)
+        assert QUOTED.search(said) is None, QUOTED.search(said)
         assert reader.fits()

@@ -77,7 +77,7 @@ def _along_the_road(order: Order, said: RecordHomeWord) -> list[e.OrderEvent]:
 def _no_rest(order: Order, words: tuple[str, ...]) -> list[e.OrderEvent]:
     """It was held for a price, a file or an end that nobody waits for any more."""
     over = order.hold is not None and {"approved", "closed"} & {*words}
-    return [e.HoldLifted("it went on at home")] if over else []
+    return [e.HoldLifted("home")] if over else []
 
 
 def _step(word: str, said: RecordHomeWord, *, inferred: bool) -> e.OrderEvent:

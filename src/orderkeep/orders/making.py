@@ -60,9 +60,9 @@ def _make_again(order: Order, work: WorkOrderState, command: c.ApproveOrder) -> 
     if order.cancel_request:
         raise TransitionRefused(order, "approve", "It is to be cancelled; decide that first.")
     if order.stage is Stage.MANUFACTURING_STARTED:
-        return [e.HandedBack("gone at the MES"), _to_be_made(order, command.rule)]
+        return [e.HandedBack("gone_at_mes"), _to_be_made(order, command.rule)]
     proof = f"{work.reference} is gone at the MES"
-    return [_another_piece(order, "approved once more", proof)]
+    return [_another_piece(order, "approved_again", proof)]
 
 
 def _another_piece(order: Order, reason: str, proof: str) -> e.ReworkOrdered:
@@ -180,7 +180,7 @@ def _sent_anew(order: Order) -> list[e.OrderEvent]:
     if order.stage is Stage.MANUFACTURING_APPROVED:
         return [again]
     if order.stage is Stage.MANUFACTURING_STARTED:
-        return [e.HandedBack("taken back at the MES"), again]
+        return [e.HandedBack("taken_back_at_mes"), again]
     return []
 
 

@@ -6,6 +6,7 @@ recorded as diverged and waits for a person.
 
 from orderkeep.kernel.ids import work_order_ref
 from orderkeep.orders import events as e
+from orderkeep.orders import sentences as say
 from orderkeep.orders.commands import RecordMesWord
 from orderkeep.orders.order import (
     MAKING,
@@ -30,7 +31,7 @@ _STILL_OURS = frozenset({Stage.MANUFACTURING_APPROVED, *MAKING})
 _GONE = frozenset({"scrapped", "recalled"})
 _BEFORE_IT_WAS_GONE = frozenset({"accepted", "started", "handed_back"})
 """What our floor may have said of a work order that it let us take back: nobody had it in hand."""
-NOT_GIVEN_BACK = "not given back"
+NOT_GIVEN_BACK = say.NOT_GIVEN_BACK()
 UNKNOWN_TRACKING = "unknown"
 _PROOF = "the MES says that it is scrapped"
 
@@ -104,7 +105,7 @@ def _along_the_road(order: Order, said: RecordMesWord) -> list[e.OrderEvent]:
 def _too_late_to_cancel(order: Order, step: e.OrderEvent) -> list[e.OrderEvent]:
     """A parcel on its way comes back as a return; whoever wanted it cancelled is told."""
     if order.cancel_request and isinstance(step, e.OrderShipped):
-        return [e.CancelWithdrawn("shipped before it could be cancelled")]
+        return [e.CancelWithdrawn("shipped_first")]
     return []
 
 
@@ -114,7 +115,7 @@ def _started_here(order: Order, said: RecordMesWord) -> list[e.OrderEvent]:
         return [_step("started", said, inferred=False)]
     holder = order.claim.operator if order.claim else None
     if said.operator and said.operator != holder:
-        return [e.OrderReassigned(said.operator, "the MES says so")]
+        return [e.OrderReassigned(said.operator, "mes")]
     return []
 
 
@@ -138,7 +139,7 @@ def _arrival(order: Order, said: RecordMesWord) -> list[e.OrderEvent]:
         return []
     return [
         e.DeliveryChanged(
-            said.system, work.reference, Delivered.APPLIED, "the MES says so", said.mes_id
+            said.system, work.reference, Delivered.APPLIED, say.MES_SAYS_SO(), said.mes_id
         )
     ]
 

@@ -8,9 +8,16 @@ from orderkeep.delivery import sentences as delivery
 from orderkeep.intake import sentences as intake
 from orderkeep.kernel.sentences import Catalogue, Said
 from orderkeep.ledger import sentences as ledger
+from orderkeep.orders import sentences as orders
 
 CATALOGUE: Final = Catalogue(
-    (*bridge.SENTENCES, *delivery.SENTENCES, *intake.SENTENCES, *ledger.SENTENCES)
+    (
+        *bridge.SENTENCES,
+        *delivery.SENTENCES,
+        *intake.SENTENCES,
+        *ledger.SENTENCES,
+        *orders.SENTENCES,
+    )
 )
 
 

@@ -848,6 +848,12 @@ const en: Messages = {
     expired: "it ran out",
     started: "work has started",
     taken: "another took it",
+    mes: "the MES says so",
+    shipped_first: "shipped before it could be cancelled",
+    home: "it went on in the shop's system",
+    gone_at_mes: "the work order is gone at the MES",
+    taken_back_at_mes: "the work order was taken back at the MES",
+    approved_again: "approved once more",
   },
   manual: {
     misoriented: "Faces look both ways: it is unclear where inside is",

@@ -8,6 +8,8 @@ export const saidEn = {
   mes_no_room: "the MES is busy and asks to wait",
   mes_credentials: "the MES does not accept our name and password",
   mes_unusable: "the MES's answer makes no sense",
+  mes_says_so: "the MES says so",
+  not_given_back: "not given back",
   mes_silent: "the MES gave no answer",
   mes_unreached: "the MES was not reached",
   mes_without_lookup: "this MES cannot look up work orders",

@@ -11,6 +11,8 @@ export const saidRu = {
   mes_no_room: "MES занята и просит подождать",
   mes_credentials: "MES не принимает наши имя и пароль",
   mes_unusable: "ответ MES не понять",
+  mes_says_so: "так сообщила MES",
+  not_given_back: "не отдаёт наряд обратно",
   mes_silent: "MES не ответила",
   mes_unreached: "связи с MES не было",
   mes_without_lookup: "эта MES не умеет искать наряды",
