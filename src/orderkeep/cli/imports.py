@@ -1,7 +1,6 @@
 """``orderkeep import``: what other systems hold, brought where somebody works on it."""
 
 import asyncio
-import getpass
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ import typer
 from orderkeep.cli.groups import group
 from orderkeep.cli.settings import settings_or_exit
 from orderkeep.cli.stores import opened
+from orderkeep.cli.who import system_user
 from orderkeep.config import Settings
 from orderkeep.kernel.clock import SystemClock
 from orderkeep.kernel.errors import Refused
@@ -62,7 +62,7 @@ def lost(
 async def _imported(settings: Settings, table: Table, source: str, *, dry_run: bool) -> Imported:
     async with opened(settings) as store:
         worklist = Worklist(store, SystemClock(), asks=settings.mes == "http")
-        return await worklist.take(table, source, f"command:{_who()}", dry_run=dry_run)
+        return await worklist.take(table, source, f"command:{system_user()[:40]}", dry_run=dry_run)
 
 
 async def read_view(settings: Settings) -> Table:
@@ -76,13 +76,6 @@ async def read_view(settings: Settings) -> Table:
     if settings.lost.database_url is None or settings.lost.query is None:
         raise Refused("Set ORDERKEEP_LOST_DATABASE_URL and ORDERKEEP_LOST_QUERY first.")
     return await read_table(settings.lost.database_url, settings.lost.query)
-
-
-def _who() -> str:
-    try:
-        return getpass.getuser()[:40]
-    except (KeyError, OSError):
-        return "unknown"
 
 
 def _text(told: Imported) -> str:

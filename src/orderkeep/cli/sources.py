@@ -1,7 +1,6 @@
 """``orderkeep sources``: how far each present system is taken over, and the steps."""
 
 import asyncio
-import getpass
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, TypeVar
 
@@ -11,6 +10,7 @@ import typer
 from orderkeep.cli.groups import group
 from orderkeep.cli.settings import settings_or_exit
 from orderkeep.cli.stores import opened
+from orderkeep.cli.who import system_user
 from orderkeep.intake.homes import CHANNEL, PARTNER, Flag, Moving
 from orderkeep.intake.modes import Mode, SourceState
 from orderkeep.intake.shadow import Comparison
@@ -110,7 +110,7 @@ def home(
         settings = settings_or_exit()
         async with opened(settings) as store:
             moving = Moving(store, settings.sources, SystemClock())
-            return await moving.put(kind, name, where, _who(), because)
+            return await moving.put(kind, name, where, f"command:{system_user()[:40]}", because)
 
     print(f"{kind} {name}\t{asyncio.run(put()).home}")
 
@@ -119,7 +119,9 @@ def _move(name: str, to: Mode, because: str, *, closed: bool = False) -> None:
     _need_reason(because)
 
     async def move(taking_over: TakingOver) -> SourceState:
-        return await taking_over.move(name, to, _who(), because, old_road_closed=closed)
+        return await taking_over.move(
+            name, to, f"command:{system_user()[:40]}", because, old_road_closed=closed
+        )
 
     state = _with(move)
     print(f"{state.name}\t{_mode(state)}")
@@ -140,13 +142,6 @@ async def _run(task: Callable[[TakingOver], Awaitable[T]]) -> T:
     set_up_logs(settings.log_level, "sources")
     async with opened(settings) as store:
         return await task(TakingOver(store, settings.sources, SystemClock(), Ids()))
-
-
-def _who() -> str:
-    try:
-        return f"command:{getpass.getuser()[:40]}"
-    except (KeyError, OSError):
-        return "command:unknown"
 
 
 def _mode(state: SourceState) -> str:
